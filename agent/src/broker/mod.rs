@@ -1,0 +1,172 @@
+//! The broker: what an agent does, without any wire. Joins offsets (from the metastore) to bytes (from the store).
+//! Knows nothing of connections and Kafka's messages.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ebb_metastore::{Metastore, MetastoreError, outcome::BatchRefusal, state::PartitionHead};
+use ebb_protocol::{
+    batch::RecordBatch,
+    clock::SharedClock,
+    ids::{ClusterId, IdSource, Offset, PartitionIndex, TopicId},
+};
+use ebb_segment::store::{SegmentStore, StoreError};
+
+/// Settings of the broker. Plain data; every queue and buffer has its limit here.
+#[derive(Clone, Debug)]
+pub struct BrokerConfig {
+    /// A segment closes at this size, in bytes.
+    pub segment_bytes_max: u64,
+    /// A segment closes at this age at the latest.
+    pub linger_max: Duration,
+    /// A flush of at most this many bytes rides inside the commit log's entry, where the log can carry it.
+    pub inline_bytes_max: u64,
+    /// Bytes of batches that may be taken in and not yet durable; more push back.
+    pub unflushed_bytes_max: u64,
+    /// Segment uploads that may be in flight.
+    pub uploads_in_flight_max: usize,
+    /// The sustained rate of flushes; linger grows under load to keep to it.
+    pub flushes_per_second_max: f64,
+    /// An append that is not durable after this long fails as retriable.
+    pub append_deadline: Duration,
+    /// Size of a cache block, in bytes.
+    pub cache_block_bytes: u64,
+    /// Memory for cached blocks, in bytes.
+    pub cache_memory_bytes: usize,
+    /// Directory and size of the cache's disk tier.
+    pub cache_disk: Option<(std::path::PathBuf, u64)>,
+}
+
+/// The broker, shared by all connections.
+#[derive(Debug)]
+pub struct Broker {}
+
+/// A batch for a partition. The batch has been validated against the topic's configuration.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub partition: PartitionIndex,
+    /// The batch.
+    pub batch: RecordBatch,
+}
+
+/// A batch's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first record.
+    pub base: Offset,
+    /// The partition's log start offset.
+    pub log_start: Offset,
+}
+
+/// Why a batch was not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProduceError {
+    /// The metastore refused the batch; it has not been appended now.
+    #[error("{0}")]
+    Refused(BatchRefusal),
+    /// The store or the commit log did not answer in time. The batch may yet have been appended.
+    #[error("the append did not become durable in time: {0}")]
+    TimedOut(String),
+    /// This agent was put out of the cluster or is going down.
+    #[error("this agent takes no more appends")]
+    Closed,
+}
+
+/// Appends that were taken in, in order, and are not yet durable.
+#[derive(Debug)]
+pub struct PendingAppend {}
+
+impl PendingAppend {
+    /// Waits until every append is durable or refused; answers in the order of the appends.
+    pub async fn done(self) -> Vec<Result<Appended, ProduceError>> {
+        todo!()
+    }
+}
+
+/// Up to where a read goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// The topic.
+    pub topic: TopicId,
+    /// The partition.
+    pub partition: PartitionIndex,
+    /// The first offset wanted.
+    pub from: Offset,
+    /// A soft limit for this partition's bytes.
+    pub bytes_max: u64,
+}
+
+/// What a read of one partition gave.
+#[derive(Clone, Debug)]
+pub struct ReadBatches {
+    /// The partition's ends, at least as new as the moment the fetch was asked.
+    pub head: PartitionHead,
+    /// Whole batches, offsets filled in, back to back; the first one holds the offset asked for or the next that exists.
+    pub records: Bytes,
+}
+
+/// Why a partition could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FetchError {
+    /// There is no such topic id or partition.
+    #[error("the partition does not exist")]
+    UnknownPartition,
+    /// The offset lies below the log start or above the high watermark.
+    #[error("the offset is out of range")]
+    OffsetOutOfRange(PartitionHead),
+    /// Stored bytes are missing or damaged, even when read again.
+    #[error("stored records cannot be read: {0}")]
+    Storage(StoreError),
+    /// The metastore cannot be asked for its tail.
+    #[error("{0}")]
+    Metastore(MetastoreError),
+}
+
+impl Broker {
+    /// Puts a broker together. The agent has been registered in the metastore.
+    #[must_use]
+    pub fn new(
+        cluster: ClusterId,
+        metastore: Metastore,
+        store: SegmentStore,
+        clock: SharedClock,
+        ids: IdSource,
+        config: BrokerConfig,
+    ) -> Arc<Self> {
+        todo!("{cluster} {metastore:?} {store:?} {} {ids:?} {config:?}", clock.now())
+    }
+
+    /// The metastore replica: topics, heads, agents; commands other than appends go through it.
+    #[must_use]
+    pub fn metastore(&self) -> &Metastore {
+        todo!()
+    }
+
+    /// Takes batches in. Waits for room (push back) and returns when their order is fixed.
+    ///
+    /// # Errors
+    /// [`ProduceError::Closed`] when the broker is going down.
+    pub async fn append(&self, appends: Vec<Append>) -> Result<PendingAppend, ProduceError> {
+        todo!("{}", appends.len())
+    }
+
+    /// Reads several partitions: waits up to `wait` until at least `bytes_min` bytes are there, gives at most about
+    /// `bytes_max` in all, but always at least one batch when there is one.
+    pub async fn fetch(
+        &self,
+        reads: &[Read],
+        bytes_min: u64,
+        bytes_max: u64,
+        wait: Duration,
+    ) -> Vec<Result<ReadBatches, FetchError>> {
+        todo!("{reads:?} {bytes_min} {bytes_max} {wait:?}")
+    }
+
+    /// Takes no more appends, flushes and commits what was taken in, and closes the metastore replica.
+    pub async fn shutdown(&self) {
+        todo!()
+    }
+}

@@ -1,0 +1,9 @@
+//! Kafka's wire format as Ebbtide uses it: ids and positions, the record batch view, the record codec,
+//! frames, the API table, error codes, and the injected clock and randomness.
+//!
+//! This crate does no I/O and must not know tokio, stores, segments or the metastore.
+
+pub mod batch;
+pub mod clock;
+pub mod ids;
+pub mod random;

@@ -1,0 +1,12 @@
+//! Order and offsets. The state is a pure function of the commit log: commands go into entries, entries are
+//! appended to the log, and `apply` is the only code that assigns an offset.
+//!
+//! This crate opens no segment and no archive file and must not know Kafka's wire structs.
+
+pub mod command;
+pub mod log;
+pub mod outcome;
+mod replica;
+pub mod state;
+
+pub use replica::{Metastore, MetastoreConfig, MetastoreError, OpenError, Submission};

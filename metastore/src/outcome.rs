@@ -1,0 +1,120 @@
+//! Outcomes: what `apply` answers to each command. Deterministic, never persisted as such, but hashed into the
+//! state's chain, so that replicas that diverge are found.
+
+use ebb_protocol::ids::{AgentEpoch, BrokerId, Offset, ProducerEpoch, ProducerId, TopicId};
+use serde::Serialize;
+
+/// The answer to one command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub enum Outcome {
+    /// The command took effect and there is nothing to add.
+    Done,
+    /// An agent was registered.
+    AgentRegistered {
+        /// Its number as Kafka clients see it.
+        broker: BrokerId,
+        /// The epoch under which it may write entries.
+        epoch: AgentEpoch,
+    },
+    /// A segment's batches were placed, batch by batch: one list a run, one outcome a batch.
+    Committed {
+        /// Outcomes in the order of the command's runs and batches.
+        runs: Vec<Vec<BatchOutcome>>,
+    },
+    /// A partition's log start moved.
+    RecordsDeleted {
+        /// The partition's log start offset now.
+        log_start: Offset,
+    },
+    /// A producer id was given out.
+    ProducerReady {
+        /// The id.
+        id: ProducerId,
+        /// Its epoch.
+        epoch: ProducerEpoch,
+    },
+    /// The command did not hold and changed nothing.
+    Refused(Refusal),
+}
+
+/// What became of one batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub enum BatchOutcome {
+    /// Appended at this base offset.
+    Appended {
+        /// Offset of its first record.
+        base: Offset,
+        /// The partition's log start offset.
+        log_start: Offset,
+    },
+    /// Appended before, at this base offset; nothing was done.
+    Duplicate {
+        /// Offset of its first record.
+        base: Offset,
+        /// The partition's log start offset.
+        log_start: Offset,
+    },
+    /// Not appended.
+    Refused(BatchRefusal),
+}
+
+/// Why a batch was not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+pub enum BatchRefusal {
+    /// The topic or partition does not exist (any more).
+    #[error("the partition does not exist")]
+    UnknownPartition,
+    /// The sequence was appended before, but too long ago to tell its offset.
+    #[error("the sequence number was appended before")]
+    DuplicateSequence,
+    /// The sequence is ahead of the partition's last one.
+    #[error("the sequence number does not follow the partition's last one")]
+    OutOfOrderSequence,
+    /// A newer epoch of the producer id exists.
+    #[error("a newer epoch of the producer exists")]
+    StaleProducerEpoch,
+    /// The producer id was never given out or has expired, and the sequence is not 0.
+    #[error("the producer id is unknown to the partition")]
+    UnknownProducer,
+}
+
+/// Why a command was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
+pub enum Refusal {
+    /// The entry's agent is not registered, sealed, or wrote under an old epoch.
+    #[error("the agent has been put out of the cluster")]
+    StaleAgent,
+    /// The cluster was founded before.
+    #[error("the cluster exists already")]
+    ClusterExists,
+    /// No topic has this id.
+    #[error("topic {0} does not exist")]
+    UnknownTopic(TopicId),
+    /// The topic has no such partition.
+    #[error("the partition does not exist")]
+    UnknownPartition,
+    /// A topic of this name exists.
+    #[error("a topic of this name exists already")]
+    TopicExists,
+    /// The partition count is below 1, above the limit, or not above the present one.
+    #[error("the partition count is out of range")]
+    InvalidPartitionCount,
+    /// The offset lies outside the log.
+    #[error("the offset lies outside the log")]
+    OffsetOutOfRange,
+    /// The producer holds an id or epoch that is not current.
+    #[error("the producer's epoch is not current")]
+    StaleProducerEpoch,
+    /// The producer id was never given out.
+    #[error("the producer id is unknown")]
+    UnknownProducer,
+    /// The segment was minted before the sweep boundary, so its object may be gone.
+    #[error("the segment is older than the sweep boundary")]
+    SegmentTooOld,
+    /// The segment was committed before.
+    #[error("the segment was committed before")]
+    SegmentCommitted,
+    /// The command contradicts itself or a limit; a bug or a forged entry.
+    #[error("the command is malformed")]
+    Malformed,
+}
