@@ -9,4 +9,4 @@ pub mod outcome;
 mod replica;
 pub mod state;
 
-pub use replica::{Metastore, MetastoreConfig, MetastoreError, OpenError, Submission};
+pub use replica::{BodySink, Metastore, MetastoreConfig, MetastoreError, OpenError, Submission};

@@ -79,6 +79,14 @@ pub enum MetastoreError {
     Closed,
 }
 
+/// Takes the bytes of entries that carry a segment body as they pass by, so that their readers need not ask the
+/// store for them again.
+pub trait BodySink: Send + Sync + std::fmt::Debug {
+    /// The entry at `position`, whole: its head and its body, one after the other, as its object holds them. Called
+    /// for every entry with a body, whoever wrote it, before it is applied. Must be quick.
+    fn entry(&self, position: LogPosition, pieces: &[Bytes]);
+}
+
 /// A cheap handle on this process's replica.
 #[derive(Clone, Debug)]
 pub struct Metastore {}
@@ -136,6 +144,11 @@ impl Metastore {
     #[must_use]
     pub fn entry_object(&self, position: LogPosition) -> Option<object_store::path::Path> {
         todo!("{position}")
+    }
+
+    /// From now on hands entries with a body to `sink` before it applies them.
+    pub fn on_body(&self, sink: Arc<dyn BodySink>) {
+        todo!("{sink:?}")
     }
 
     /// Stops taking submissions, finishes those in flight, and writes a snapshot if much has happened since the last.

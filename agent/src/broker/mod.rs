@@ -1,6 +1,9 @@
 //! The broker: what an agent does, without any wire. Joins offsets (from the metastore) to bytes (from the store).
 //! Knows nothing of connections and Kafka's messages.
 
+pub mod cache;
+mod config;
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -12,30 +15,9 @@ use ebb_protocol::{
 };
 use ebb_segment::store::{SegmentStore, StoreError};
 
-/// Settings of the broker. Plain data; every queue and buffer has its limit here.
-#[derive(Clone, Debug)]
-pub struct BrokerConfig {
-    /// A segment closes at this size, in bytes.
-    pub segment_bytes_max: u64,
-    /// A segment closes at this age at the latest.
-    pub linger_max: Duration,
-    /// A flush of at most this many bytes rides inside the commit log's entry, where the log can carry it.
-    pub inline_bytes_max: u64,
-    /// Bytes of batches that may be taken in and not yet durable; more push back.
-    pub unflushed_bytes_max: u64,
-    /// Segment uploads that may be in flight.
-    pub uploads_in_flight_max: usize,
-    /// The sustained rate of flushes; linger grows under load to keep to it.
-    pub flushes_per_second_max: f64,
-    /// An append that is not durable after this long fails as retriable.
-    pub append_deadline: Duration,
-    /// Size of a cache block, in bytes.
-    pub cache_block_bytes: u64,
-    /// Memory for cached blocks, in bytes.
-    pub cache_memory_bytes: usize,
-    /// Directory and size of the cache's disk tier.
-    pub cache_disk: Option<(std::path::PathBuf, u64)>,
-}
+use cache::BlockCache;
+
+pub use config::BrokerConfig;
 
 /// The broker, shared by all connections.
 #[derive(Debug)]
@@ -102,7 +84,8 @@ pub struct Read {
 /// What a read of one partition gave.
 #[derive(Clone, Debug)]
 pub struct ReadBatches {
-    /// The partition's ends, at least as new as the moment the fetch was asked.
+    /// The partition's ends. When there are no records they are at least as new as the moment the fetch was asked;
+    /// records never reach beyond them.
     pub head: PartitionHead,
     /// Whole batches, offsets filled in, back to back; the first one holds the offset asked for or the next that exists.
     pub records: Bytes,
@@ -126,17 +109,19 @@ pub enum FetchError {
 }
 
 impl Broker {
-    /// Puts a broker together. The agent has been registered in the metastore.
+    /// Puts a broker together. The agent has been registered in the metastore. The cache comes from
+    /// `cache::open`, or is a simulation's own.
     #[must_use]
     pub fn new(
         cluster: ClusterId,
         metastore: Metastore,
         store: SegmentStore,
+        cache: Arc<dyn BlockCache>,
         clock: SharedClock,
         ids: IdSource,
         config: BrokerConfig,
     ) -> Arc<Self> {
-        todo!("{cluster} {metastore:?} {store:?} {} {ids:?} {config:?}", clock.now())
+        todo!("{cluster} {metastore:?} {store:?} {cache:?} {} {ids:?} {config:?}", clock.now())
     }
 
     /// The metastore replica: topics, heads, agents; commands other than appends go through it.
