@@ -3,7 +3,12 @@
 //!
 //! This crate does no I/O and must not know tokio, stores, segments or the metastore.
 
+pub mod api;
 pub mod batch;
 pub mod clock;
+pub mod error;
+pub mod frame;
 pub mod ids;
+pub mod messages;
 pub mod random;
+pub mod wire;
