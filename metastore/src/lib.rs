@@ -4,6 +4,7 @@
 //! This crate opens no segment and no archive file and must not know Kafka's wire structs.
 
 pub mod command;
+pub mod entry;
 pub mod log;
 pub mod outcome;
 mod replica;

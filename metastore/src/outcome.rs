@@ -1,5 +1,6 @@
 //! Outcomes: what `apply` answers to each command. Deterministic, never persisted as such, but hashed into the
-//! state's chain, so that replicas that diverge are found.
+//! state's chain, so that replicas that diverge are found. Agents of different versions share one chain, therefore
+//! variants and fields keep their order and new ones go to the end.
 
 use ebb_protocol::ids::{AgentEpoch, BrokerId, Offset, ProducerEpoch, ProducerId, TopicId};
 use serde::Serialize;
@@ -73,7 +74,7 @@ pub enum BatchRefusal {
     /// A newer epoch of the producer id exists.
     #[error("a newer epoch of the producer exists")]
     StaleProducerEpoch,
-    /// The producer id was never given out or has expired, and the sequence is not 0.
+    /// The producer id was never given out, or the partition has not seen it (lately) and the sequence is not 0.
     #[error("the producer id is unknown to the partition")]
     UnknownProducer,
 }
@@ -81,7 +82,7 @@ pub enum BatchRefusal {
 /// Why a command was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 pub enum Refusal {
-    /// The entry's agent is not registered, sealed, or wrote under an old epoch.
+    /// The entry's agent is not registered, sealed, or wrote under another epoch than its own.
     #[error("the agent has been put out of the cluster")]
     StaleAgent,
     /// The cluster was founded before.
@@ -117,4 +118,14 @@ pub enum Refusal {
     /// The command contradicts itself or a limit; a bug or a forged entry.
     #[error("the command is malformed")]
     Malformed,
+    /// The entry's number is not its agent's next: a ghost of an entry that was applied elsewhere, or one that
+    /// came before its predecessor and will be appended again. The agent itself is in good standing.
+    #[error("the entry is out of turn")]
+    OutOfTurn,
+    /// No live agent has this id.
+    #[error("the agent is not live")]
+    UnknownAgent,
+    /// The cluster has as many topics or partitions as it can hold.
+    #[error("the cluster is at its limit of topics or partitions: delete some first")]
+    ClusterFull,
 }
