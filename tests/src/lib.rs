@@ -1,1 +1,5 @@
-//! placeholder
+//! What the tests of the whole product share: the tools they find, the servers they start, and the tidy checks.
+
+pub mod s3;
+pub mod tidy;
+pub mod tools;

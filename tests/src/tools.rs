@@ -1,0 +1,53 @@
+//! The programs that end to end tests drive and that `tests/run` installs. Knows nothing of what the tests do
+//! with them.
+
+use std::{env, fs::OpenOptions, io::Write, path::PathBuf};
+
+/// A program that is not part of the workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tool {
+    /// The S3 server.
+    Minio,
+    /// The Python interpreter whose environment holds `tests/python/requirements.txt`.
+    Python,
+    /// The command line client over librdkafka.
+    Kcat,
+}
+
+impl Tool {
+    /// The environment variable by which `tests/run` names the program's path.
+    #[must_use]
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::Minio => "EBB_TEST_MINIO",
+            Self::Python => "EBB_TEST_PYTHON",
+            Self::Kcat => "EBB_TEST_KCAT",
+        }
+    }
+
+    /// The program's path, or `None` when it was not installed. The caller then returns from its test, named by
+    /// `test`; what it did not check is told by [`not_run`].
+    #[must_use]
+    pub fn find(self, test: &str) -> Option<PathBuf> {
+        let path = env::var_os(self.variable()).map(PathBuf::from);
+        if path.is_none() {
+            not_run(&format!("{test}: {} is not set; start it with tests/run", self.variable()));
+        }
+        path
+    }
+}
+
+/// Says that something could not be checked: `tests/run` names it at its end, and fails when `CI=true`.
+///
+/// # Panics
+/// With `CI=true` outside `tests/run`, where nobody would read the note.
+#[expect(clippy::print_stderr, reason = "somebody who runs cargo test by hand reads it there")]
+pub fn not_run(what: &str) {
+    let Some(notes) = env::var_os("EBB_TEST_SKIPPED") else {
+        assert!(env::var("CI").as_deref() != Ok("true"), "not run under CI=true: {what}");
+        eprintln!("not run: {what}");
+        return;
+    };
+    let mut file = OpenOptions::new().append(true).create(true).open(notes).expect("tests/run made the file");
+    writeln!(file, "{what}").expect("tests/run made the file writable");
+}
