@@ -1,1 +1,25 @@
-//! placeholder
+//! `ebbtide`, the Rust SDK of Ebbtide: a producer, a consumer and an admin over QUIC, or over Kafka's TCP.
+//!
+//! [`Client`] holds the connections and the metadata; [`Producer`], [`Consumer`] and [`Admin`] come from it and
+//! share both. Groups and transactions are not here yet. This crate must not know the agent or the metastore.
+
+pub mod admin;
+mod client;
+pub mod consumer;
+mod error;
+pub mod producer;
+mod server;
+pub mod transport;
+pub mod trust;
+
+pub use admin::Admin;
+pub use client::{Client, ClientBuilder};
+pub use consumer::{Consumer, ConsumerRecord, FetchedBatch, Isolation, OutOfRange, Records, Start};
+pub use ebb_protocol::ids::{
+    BrokerId, InvalidTopicName, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp,
+    TopicId, TopicName,
+};
+pub use error::Error;
+pub use kafka_protocol::ResponseError as ErrorCode;
+pub use producer::{Acks, Compression, Delivery, Header, Producer, Record, RecordMetadata};
+pub use server::{InvalidServer, ServerAddress, Transport};
