@@ -34,6 +34,9 @@ pub enum StoreError {
     /// The store refuses us.
     #[error("the object store denies access: {0}; check the credentials and the bucket policy")]
     Denied(String),
+    /// The disk below the store is full, or a quota is used up.
+    #[error("the object store has no space left: {0}; free some space or raise the quota")]
+    Full(String),
     /// The object is not what it should be.
     #[error("object {0} is damaged: {1}")]
     Damaged(String, String),

@@ -3,6 +3,7 @@
 
 pub mod cache;
 mod config;
+pub mod writer;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,6 +19,7 @@ use ebb_segment::store::{SegmentStore, StoreError};
 use cache::BlockCache;
 
 pub use config::BrokerConfig;
+pub use writer::PendingAppend;
 
 /// The broker, shared by all connections.
 #[derive(Debug)]
@@ -52,20 +54,12 @@ pub enum ProduceError {
     /// The store or the commit log did not answer in time. The batch may yet have been appended.
     #[error("the append did not become durable in time: {0}")]
     TimedOut(String),
-    /// This agent was put out of the cluster or is going down.
+    /// The batch could not be stored. It has not been appended and never will be, unless it is sent again.
+    #[error("the append could not be stored: {0}")]
+    Storage(StoreError),
+    /// This agent was put out of the cluster or is going down. The batch has not been appended.
     #[error("this agent takes no more appends")]
     Closed,
-}
-
-/// Appends that were taken in, in order, and are not yet durable.
-#[derive(Debug)]
-pub struct PendingAppend {}
-
-impl PendingAppend {
-    /// Waits until every append is durable or refused; answers in the order of the appends.
-    pub async fn done(self) -> Vec<Result<Appended, ProduceError>> {
-        todo!()
-    }
 }
 
 /// Up to where a read goes.
