@@ -3,11 +3,13 @@
 //!
 //! This crate opens no segment and no archive file and must not know Kafka's wire structs.
 
+mod apply;
 pub mod command;
 pub mod entry;
 pub mod log;
 pub mod outcome;
 mod replica;
+pub mod snapshot;
 pub mod state;
 
 pub use replica::{BodySink, Metastore, MetastoreConfig, MetastoreError, OpenError, Submission};

@@ -5,11 +5,26 @@ use ebb_protocol::ids::{
     Timestamp, TopicId, TopicName,
 };
 
-use crate::command::{Endpoint, ObjectRef};
+use crate::{
+    command::{Endpoint, ObjectRef},
+    entry::StateHash,
+};
 
 /// The state of the cluster at one position of the commit log.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct State {}
+
+/// This replica's history differs from another's: one of them is wrong, and must not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the state's hash at position {position} is {ours:016x} here and {theirs:016x} elsewhere")]
+pub struct Diverged {
+    /// The position up to which the histories were compared.
+    pub position: LogPosition,
+    /// The chain here.
+    pub ours: u64,
+    /// The chain there.
+    pub theirs: u64,
+}
 
 /// Where the batches of an offset range lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +89,39 @@ impl State {
     #[must_use]
     pub fn position(&self) -> LogPosition {
         todo!()
+    }
+
+    /// The fingerprint of the history so far.
+    #[must_use]
+    pub fn hash(&self) -> StateHash {
+        todo!()
+    }
+
+    /// Compares another replica's fingerprint with this one's history, as far back as that is kept.
+    ///
+    /// # Errors
+    /// [`Diverged`] when they differ.
+    pub fn check_hash(&self, theirs: StateHash) -> Result<(), Diverged> {
+        todo!("{theirs:?}")
+    }
+
+    /// Entries below this position may be dropped after the grace: what `TruncateLog` declared last.
+    #[must_use]
+    pub fn truncated_below(&self) -> LogPosition {
+        todo!()
+    }
+
+    /// The positions below `below` of entries whose bodies are referenced or not yet deleted by the sweeper, in
+    /// order: truncation keeps their objects.
+    #[must_use]
+    pub fn kept_entries(&self, below: LogPosition) -> Vec<LogPosition> {
+        todo!("{below}")
+    }
+
+    /// The number that the agent's next entry must have; `None` when the agent is not live.
+    #[must_use]
+    pub fn next_number(&self, agent: AgentId) -> Option<u64> {
+        todo!("{agent}")
     }
 
     /// The cluster's id, once it is founded.
