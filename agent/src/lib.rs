@@ -1,4 +1,9 @@
 //! The stateless Kafka agent. Wire structs live and die in `handlers`; everything below works with ids, batches and
 //! coordinates.
 
+mod agent;
 pub mod broker;
+pub mod config;
+pub mod listen;
+
+pub use agent::{Addresses, Agent, Environment, StartError, Storage};

@@ -28,6 +28,18 @@ pub struct MetastoreConfig {
     pub truncation_grace: Duration,
 }
 
+impl Default for MetastoreConfig {
+    fn default() -> Self {
+        Self {
+            appends_in_flight_max: 4,
+            submissions_waiting_max: 1_024,
+            append_deadline: Duration::from_secs(30),
+            snapshot_every_entries: 10_000,
+            truncation_grace: Duration::from_secs(24 * 3_600),
+        }
+    }
+}
+
 /// Commands to put into one entry together, with the segment body that a `CommitSegment` with
 /// [`crate::command::BodyPlace::Inline`] among them refers to.
 #[derive(Debug, Default)]

@@ -22,6 +22,17 @@ pub struct StoreConfig {
     pub backoff_max: Duration,
 }
 
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            attempt_deadline: Duration::from_secs(10),
+            deadline: Duration::from_secs(30),
+            backoff_min: Duration::from_millis(20),
+            backoff_max: Duration::from_secs(2),
+        }
+    }
+}
+
 /// Why the store could not do something.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
