@@ -12,4 +12,4 @@ mod replica;
 pub mod snapshot;
 pub mod state;
 
-pub use replica::{BodySink, Metastore, MetastoreConfig, MetastoreError, OpenError, Submission};
+pub use replica::{BodySink, Metastore, MetastoreConfig, MetastoreError, OpenError, Pending, Submission};

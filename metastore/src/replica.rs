@@ -99,6 +99,20 @@ pub trait BodySink: Send + Sync + std::fmt::Debug {
     fn entry(&self, position: LogPosition, pieces: &[Bytes]);
 }
 
+/// A submission on its way. Dropping it loses the answer and nothing else.
+#[derive(Debug)]
+pub struct Pending {}
+
+impl Pending {
+    /// Waits until the submission is durable and applied, or fails.
+    ///
+    /// # Errors
+    /// See [`MetastoreError`].
+    pub async fn outcomes(self) -> Result<Vec<Outcome>, MetastoreError> {
+        todo!()
+    }
+}
+
 /// A cheap handle on this process's replica.
 #[derive(Clone, Debug)]
 pub struct Metastore {}
@@ -134,6 +148,16 @@ impl Metastore {
     /// # Errors
     /// See [`MetastoreError`].
     pub async fn submit(&self, submission: Submission) -> Result<Vec<Outcome>, MetastoreError> {
+        todo!("{submission:?}")
+    }
+
+    /// Hands commands over for the next entry: waits for room, and returns when their place among this process's
+    /// submissions is fixed. The commands go on their way whether or not anybody waits for the answer.
+    ///
+    /// # Errors
+    /// [`MetastoreError::Unavailable`] when there is no room before the append deadline, and [`MetastoreError::Fenced`],
+    /// [`MetastoreError::Diverged`] or [`MetastoreError::Closed`] when nothing will be taken any more.
+    pub async fn enqueue(&self, submission: Submission) -> Result<Pending, MetastoreError> {
         todo!("{submission:?}")
     }
 

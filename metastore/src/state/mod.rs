@@ -111,6 +111,13 @@ impl State {
         todo!()
     }
 
+    /// The time of the entry that declared [`State::truncated_below`]: the grace counts from then. Undefined before
+    /// the first declaration.
+    #[must_use]
+    pub fn truncation_declared_at(&self) -> Timestamp {
+        todo!()
+    }
+
     /// The positions below `below` of entries whose bodies are referenced or not yet deleted by the sweeper, in
     /// order: truncation keeps their objects.
     #[must_use]
