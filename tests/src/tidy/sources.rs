@@ -1,0 +1,74 @@
+//! Rules for a Rust file: it says what it is, is not too long, polls in a fixed order, and nothing in it waits to
+//! be written. Functions that are too long are clippy's to find.
+
+use super::{File, Finding};
+
+/// A file longer than this should be split by responsibility.
+pub const LINES_GOOD: usize = 500;
+/// A file must not be longer than this.
+pub const LINES_MAX: usize = 800;
+
+// Put together from parts, so that this file does not find itself.
+const UNFINISHED: [&str; 4] =
+    [concat!("to", "do!("), concat!("unimple", "mented!("), concat!("FIX", "ME"), concat!("TO", "DO")];
+const IGNORED: &str = concat!("#[ig", "nore");
+const SELECT: &str = concat!("sel", "ect!");
+
+/// What is wrong with a Rust file.
+#[must_use]
+pub fn check(file: &File) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !file.text.starts_with("//!") {
+        findings.push(file.finding(1, "begin the file with `//!`: what it owns and what it must not know"));
+    }
+    let lines = file.text.lines().count();
+    if lines > LINES_MAX {
+        findings.push(file.finding(lines, format!("{lines} lines: split it by responsibility")));
+    }
+    for (number, line) in (1..).zip(file.text.lines()) {
+        if let Some(word) = UNFINISHED.iter().find(|word| line.contains(*word)) {
+            findings.push(file.finding(number, format!("`{word}` is left: finish it")));
+        }
+        if line.contains(IGNORED) {
+            findings.push(file.finding(number, "an ignored test proves nothing: make it run or remove it"));
+        }
+    }
+    findings.extend(unordered_selects(file));
+    findings
+}
+
+/// Places where tokio would pick a ready branch at random, so that a seed would not replay.
+fn unordered_selects(file: &File) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (start, _) in file.text.match_indices(SELECT) {
+        let before = file.text[..start].lines().next_back().unwrap_or_default();
+        let body = file.text[start + SELECT.len()..].trim_start();
+        let Some(body) = body.strip_prefix('{') else { continue };
+        if !before.contains("//") && !body.trim_start().starts_with("biased;") {
+            let line = file.text[..start].lines().count().max(1);
+            findings.push(file.finding(line, "begin the body of `select` with `biased;`"));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_a_rust_file_must_not_be() {
+        let check = |text: &str, expected: &[usize]| {
+            let file = File { path: "a.rs".to_owned(), text: text.to_owned() };
+            let lines: Vec<usize> = super::check(&file).iter().map(|finding| finding.line).collect();
+            assert_eq!(lines, expected, "{text}");
+        };
+        check("//! A file.\n", &[]);
+        check("fn a() {}\n", &[1]);
+        check(&format!("//! A.\nfn a() {{ {}) }}\n", UNFINISHED[0]), &[2]);
+        check(&format!("//! A.\n\n{}]\n", IGNORED), &[3]);
+        check(&format!("//! A.\ntokio::{SELECT} {{\n    biased;\n}}\n"), &[]);
+        check(&format!("//! A.\ntokio::{SELECT} {{\n    a = b => {{}}\n}}\n"), &[2]);
+        check(&format!("//! A.\n{}", "\n".repeat(LINES_MAX)), &[LINES_MAX + 1]);
+    }
+}
