@@ -1,12 +1,22 @@
 //! The commit log: the small shared log of metadata entries, behind a narrow trait. Knows nothing of what an
 //! entry means.
 
+pub mod bucket;
+pub mod conformance;
+#[cfg(test)]
+pub(crate) mod faulty;
+pub mod memory;
+mod probe;
+pub(crate) mod retry;
+
 use std::fmt;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebb_protocol::ids::{EntryId, LogPosition};
 use object_store::path::Path;
+
+pub use retry::RetryConfig;
 
 /// The bytes of one entry: a head that replicas read and an optional segment body behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
