@@ -12,6 +12,10 @@ pub enum Tool {
     Python,
     /// The command line client over librdkafka.
     Kcat,
+    /// The reference reader of Compose files.
+    Compose,
+    /// The checker of systemd units.
+    SystemdAnalyze,
 }
 
 impl Tool {
@@ -22,6 +26,8 @@ impl Tool {
             Self::Minio => "EBB_TEST_MINIO",
             Self::Python => "EBB_TEST_PYTHON",
             Self::Kcat => "EBB_TEST_KCAT",
+            Self::Compose => "EBB_TEST_COMPOSE",
+            Self::SystemdAnalyze => "EBB_TEST_SYSTEMD_ANALYZE",
         }
     }
 

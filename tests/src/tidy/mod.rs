@@ -2,7 +2,9 @@
 //! fails with them. Knows nothing of how the product works.
 
 pub mod crates;
+pub mod dockerfile;
 pub mod markdown;
+pub mod settings;
 pub mod sources;
 pub mod words;
 
