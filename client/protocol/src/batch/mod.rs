@@ -1,10 +1,18 @@
-//! Record batches, Kafka's magic 2: a validated view that never decompresses, and the record codec.
+//! Record batches, Kafka's magic 2: a validated view that never decompresses, the builder that makes batches, and
+//! the record codec. Knows nothing of topics, offsets that are still to be given, and connections.
 
+mod builder;
 mod compression;
 mod error;
 mod layout;
+mod record;
+mod rewrite;
 mod view;
 
-pub use compression::Compression;
+pub use builder::{BatchBuilder, BuildError};
+pub use compression::{Compression, CompressionError, DECOMPRESSED_BYTES_MAX, UnknownCompression};
 pub use error::BatchError;
+pub use record::{
+    HEADER_OVERHEAD_BYTES_MAX, Header, RECORD_OVERHEAD_BYTES_MAX, Record, RecordError, Records,
+};
 pub use view::{Batches, RecordBatch, TimestampType};

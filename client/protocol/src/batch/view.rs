@@ -1,9 +1,16 @@
 //! The record batch view: validates a batch's frame and header without decompressing its records.
 //! Knows the header's fields, nothing of what the records say.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
-use super::{BatchError, Compression, layout::*};
+use super::{
+    BatchError, Compression,
+    layout::{
+        ATTRIBUTES, BASE_OFFSET, BASE_SEQUENCE, BASE_TIMESTAMP, BATCH_LENGTH, CHECKED_FROM, COMPRESSION_MASK,
+        CONTROL, CRC, HEADER_BYTES, LAST_OFFSET_DELTA, LEADER_EPOCH, LENGTH_END, LOG_APPEND_TIME, MAGIC,
+        MAX_TIMESTAMP, PRODUCER_EPOCH, PRODUCER_ID, RECORD_BYTES_MIN, RECORD_COUNT, TRANSACTIONAL, chunk,
+    },
+};
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, Timestamp};
 
 /// Whose clock the timestamps of a batch come from (KIP-32).
@@ -212,27 +219,12 @@ impl RecordBatch {
         self.attributes() & CONTROL != 0
     }
 
-    /// The batch with the broker's time in place of its records' (`message.timestamp.type=LogAppendTime`). Both
-    /// fields lie inside the checksum, so this copies the batch and sums it up again.
-    #[must_use]
-    pub fn with_log_append_time(&self, now: Timestamp) -> Self {
-        let mut bytes = BytesMut::from(&*self.bytes);
-        put(&mut bytes, ATTRIBUTES, (self.attributes() | LOG_APPEND_TIME).to_be_bytes());
-        put(&mut bytes, MAX_TIMESTAMP, now.0.to_be_bytes());
-        put_checksum(&mut bytes);
-        Self { bytes: bytes.freeze() }
+    /// A batch whose bytes this crate has just laid out.
+    pub(super) fn from_sound(bytes: Bytes) -> Self {
+        Self { bytes }
     }
 
-    /// Writes base offset and leader epoch into a batch's first bytes. Both lie outside the CRC.
-    ///
-    /// # Panics
-    /// When `batch` is shorter than 16 bytes: callers pass whole batches.
-    pub fn set_position(batch: &mut [u8], base: Offset, epoch: LeaderEpoch) {
-        put(batch, BASE_OFFSET, base.0.to_be_bytes());
-        put(batch, LEADER_EPOCH, epoch.0.to_be_bytes());
-    }
-
-    fn attributes(&self) -> i16 {
+    pub(super) fn attributes(&self) -> i16 {
         i16::from_be_bytes(self.field(ATTRIBUTES))
     }
 

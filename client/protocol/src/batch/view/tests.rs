@@ -1,6 +1,7 @@
 //! Tests of the record batch view: every field, every refusal, and what readers must accept.
 
 use super::*;
+use crate::batch::layout::{put, put_checksum};
 use crate::error::ResponseError;
 
 /// One record with key "k" and value "v", written by hand from Kafka's definition.
