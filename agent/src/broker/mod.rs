@@ -3,9 +3,12 @@
 
 pub mod cache;
 mod config;
+mod reader;
+mod times;
+mod topics;
 pub mod writer;
 
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ebb_metastore::{Metastore, MetastoreError, outcome::BatchRefusal, state::PartitionHead};
@@ -16,14 +19,38 @@ use ebb_protocol::{
 };
 use ebb_segment::store::{SegmentStore, StoreError};
 
-use cache::BlockCache;
+use tokio_util::sync::CancellationToken;
 
-pub use config::BrokerConfig;
-pub use writer::PendingAppend;
+use self::{
+    cache::{BlockCache, BlockLimits, Blocks, ReadCounts},
+    reader::Reader,
+    writer::Writer,
+};
+pub use self::{
+    config::BrokerConfig,
+    times::{FoundOffset, OffsetQuery},
+    topics::CreateTopicError,
+    writer::PendingAppend,
+};
 
 /// The broker, shared by all connections.
-#[derive(Debug)]
-pub struct Broker {}
+pub struct Broker {
+    metastore: Metastore,
+    writer: Writer,
+    reader: Reader,
+    blocks: Blocks,
+    cache: Arc<dyn BlockCache>,
+    clock: SharedClock,
+    ids: IdSource,
+    config: BrokerConfig,
+    closing: CancellationToken,
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("config", &self.config).finish_non_exhaustive()
+    }
+}
 
 /// A batch for a partition. The batch has been validated against the topic's configuration.
 #[derive(Clone, Debug)]
@@ -103,8 +130,8 @@ pub enum FetchError {
 }
 
 impl Broker {
-    /// Puts a broker together. The agent has been registered in the metastore. The cache comes from
-    /// `cache::open`, or is a simulation's own.
+    /// Puts a broker together and starts its writer. The agent has been registered in the metastore. The cache is a
+    /// [`cache::FoyerCache`], or a simulation's own.
     #[must_use]
     pub fn new(
         cluster: ClusterId,
@@ -115,25 +142,64 @@ impl Broker {
         ids: IdSource,
         config: BrokerConfig,
     ) -> Arc<Self> {
-        todo!("{cluster} {metastore:?} {store:?} {cache:?} {} {ids:?} {config:?}", clock.now())
+        let limits = BlockLimits {
+            block_bytes: config.cache_block_bytes,
+            tail_gets_max: config.tail_gets_in_flight_max,
+            replay_gets_max: config.replay_gets_in_flight_max,
+        };
+        let locate = cache::locate(metastore.clone());
+        let blocks = Blocks::new(Arc::clone(&cache), store.clone(), locate, limits);
+        let warm = Arc::new(blocks.clone());
+        metastore.on_body(warm.clone());
+        let writer = Writer::start(cluster, metastore.clone(), store, warm, ids.clone(), &config);
+        let closing = CancellationToken::new();
+        let reader = Reader::new(metastore.clone(), blocks.clone(), &config, closing.clone());
+        Arc::new(Self { metastore, writer, reader, blocks, cache, clock, ids, config, closing })
     }
 
     /// The metastore replica: topics, heads, agents; commands other than appends go through it.
     #[must_use]
     pub fn metastore(&self) -> &Metastore {
-        todo!()
+        &self.metastore
+    }
+
+    /// The clock that timestamps are judged by and taken from.
+    #[must_use]
+    pub fn clock(&self) -> &SharedClock {
+        &self.clock
+    }
+
+    /// Mints ids, of topics for instance.
+    #[must_use]
+    pub fn ids(&self) -> &IdSource {
+        &self.ids
+    }
+
+    /// The settings it runs with.
+    #[must_use]
+    pub fn config(&self) -> &BrokerConfig {
+        &self.config
+    }
+
+    /// What the read path has counted so far.
+    #[must_use]
+    pub fn read_counts(&self) -> ReadCounts {
+        self.blocks.counters().counts()
     }
 
     /// Takes batches in. Waits for room (push back) and returns when their order is fixed.
     ///
     /// # Errors
-    /// [`ProduceError::Closed`] when the broker is going down.
+    /// [`ProduceError::Closed`] when the broker is going down; [`ProduceError::Storage`] when there was no room
+    /// before the deadline.
     pub async fn append(&self, appends: Vec<Append>) -> Result<PendingAppend, ProduceError> {
-        todo!("{}", appends.len())
+        self.writer.append(appends).await
     }
 
     /// Reads several partitions: waits up to `wait` until at least `bytes_min` bytes are there, gives at most about
-    /// `bytes_max` in all, but always at least one batch when there is one.
+    /// `bytes_max` in all, but always at least one batch when there is one. The answers are in the order of `reads`;
+    /// the first partition that has something is the one that may exceed the limits with its first batch, so a
+    /// client rotates their order, as Kafka's do.
     pub async fn fetch(
         &self,
         reads: &[Read],
@@ -141,11 +207,15 @@ impl Broker {
         bytes_max: u64,
         wait: Duration,
     ) -> Vec<Result<ReadBatches, FetchError>> {
-        todo!("{reads:?} {bytes_min} {bytes_max} {wait:?}")
+        self.reader.fetch(reads, bytes_min, bytes_max, wait).await
     }
 
-    /// Takes no more appends, flushes and commits what was taken in, and closes the metastore replica.
+    /// Takes no more appends, flushes and commits what was taken in, answers the fetches that wait, and closes the
+    /// metastore replica.
     pub async fn shutdown(&self) {
-        todo!()
+        self.writer.shutdown().await;
+        self.closing.cancel();
+        self.metastore.shutdown().await;
+        self.cache.close().await;
     }
 }

@@ -1,0 +1,133 @@
+//! Plans a fetch: which runs to read for which partition, within the byte limits. Looks at the metastore's state
+//! only; does no I/O and knows nothing of blocks.
+
+use ebb_metastore::state::{BatchCoordinates, PartitionHead, State};
+
+use crate::broker::{FetchError, Read};
+
+/// Runs that one fetch reads from one partition at most.
+const RUNS_MAX: usize = 1024;
+
+/// Bytes of runs behind those that a fetch reads that are looked up with them. They tell whether the reader is close
+/// to the tail; when it is not, they are read ahead.
+pub(super) const LOOK_AHEAD_BYTES: u64 = 4 << 20;
+
+/// What a fetch will do, partition by partition in the order asked for.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) steps: Vec<Step>,
+    /// About how many bytes will be read in all.
+    pub(super) bytes: u64,
+}
+
+/// What a fetch will do for one partition.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// There is nothing to read as far as this replica knows, or no room for it.
+    Nothing(PartitionHead),
+    /// It cannot be read, and never will be.
+    Refused(FetchError),
+    /// It cannot be read as far as this replica knows.
+    Unknown(FetchError),
+    /// Runs will be read.
+    Read(RunsToRead),
+}
+
+/// Runs to read from one partition.
+#[derive(Clone, Debug)]
+pub(super) struct RunsToRead {
+    pub(super) read: Read,
+    pub(super) head: PartitionHead,
+    /// The runs, in offset order; the first one holds the offset asked for, or the next that exists.
+    pub(super) runs: Vec<BatchCoordinates>,
+    /// The runs behind them.
+    pub(super) ahead: Vec<BatchCoordinates>,
+    /// No more bytes than this ...
+    pub(super) bytes_max: u64,
+    /// ... except for one batch, when this is set.
+    pub(super) at_least_one: bool,
+    /// About how many bytes there are to read.
+    pub(super) bytes: u64,
+}
+
+impl Plan {
+    /// Plans as much as fits into `bytes_max`. The first partition that has something gives at least one batch.
+    pub(super) fn new(state: &State, reads: &[Read], bytes_max: u64) -> Self {
+        let mut plan = Self { steps: Vec::with_capacity(reads.len()), bytes: 0 };
+        let mut first = true;
+        for read in reads {
+            let step = step(state, read, bytes_max.saturating_sub(plan.bytes), first);
+            if let Step::Read(runs) = &step {
+                plan.bytes += runs.bytes;
+                first = false;
+            }
+            plan.steps.push(step);
+        }
+        plan
+    }
+
+    /// Whether a partition cannot be read: no reason to wait for more of the others.
+    pub(super) fn has_refused(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Refused(_) | Step::Unknown(_)))
+    }
+
+    /// The most bytes that reading may give.
+    pub(super) fn bytes_at_most(&self) -> u64 {
+        self.steps.iter().map(|step| if let Step::Read(runs) = step { runs.bytes_at_most() } else { 0 }).sum()
+    }
+}
+
+impl RunsToRead {
+    /// The most bytes that reading may give.
+    pub(super) fn bytes_at_most(&self) -> u64 {
+        let first = self.runs.first().map_or(0, |run| run.range.len);
+        let all = self.runs.iter().map(|run| run.range.len).sum::<u64>();
+        all.min(if self.at_least_one { self.bytes_max.max(first) } else { self.bytes_max })
+    }
+
+    /// Whether the reader is so close to the tail that this reading brings it there.
+    pub(super) fn is_tail(&self) -> bool {
+        let last = self.ahead.last().or(self.runs.last());
+        last.is_none_or(|run| run.last.plus(1) >= self.head.high_watermark)
+    }
+}
+
+fn step(state: &State, read: &Read, room: u64, first: bool) -> Step {
+    let Some(head) = state.head(read.topic, read.partition) else {
+        return Step::Unknown(FetchError::UnknownPartition);
+    };
+    if read.from < head.log_start {
+        return Step::Refused(FetchError::OffsetOutOfRange(head));
+    }
+    if read.from > head.high_watermark {
+        return Step::Unknown(FetchError::OffsetOutOfRange(head));
+    }
+    let bytes_max = room.min(read.bytes_max);
+    if read.from == head.high_watermark || (bytes_max == 0 && !first) {
+        return Step::Nothing(head);
+    }
+    let look = bytes_max.saturating_add(LOOK_AHEAD_BYTES);
+    let mut runs = state.find(read.topic, read.partition, read.from, look, RUNS_MAX);
+    let mut bytes = 0;
+    let mut taken = 0;
+    for run in &runs {
+        if taken > 0 && bytes >= bytes_max {
+            break;
+        }
+        bytes += bytes_from(run, read);
+        taken += 1;
+    }
+    if taken == 0 {
+        return Step::Nothing(head);
+    }
+    let ahead = runs.split_off(taken);
+    let bytes = bytes.min(bytes_max.max(1));
+    Step::Read(RunsToRead { read: *read, head, runs, ahead, bytes_max, at_least_one: first, bytes })
+}
+
+/// About how many of a run's bytes lie at or behind the offset asked for, as if all its records were of one size.
+fn bytes_from(run: &BatchCoordinates, read: &Read) -> u64 {
+    let records = u128::try_from(run.last.0 - run.base.0 + 1).unwrap_or(1).max(1);
+    let wanted = u128::try_from(run.last.0 - read.from.0 + 1).unwrap_or(1).clamp(1, records);
+    u64::try_from(u128::from(run.range.len) * wanted / records).unwrap_or(run.range.len)
+}
