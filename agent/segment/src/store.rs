@@ -1,13 +1,24 @@
-//! The store: puts segments and reads ranges, with deadlines, retries with jitter, and request counters.
+//! The store: puts segments and reads ranges, with deadlines and retries with jitter.
 //! Knows nothing of what the bytes mean, nor of the commit log.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use backon::{ExponentialBuilder, Retryable};
 use bytes::Bytes;
 use ebb_protocol::{ids::ByteRange, random::Random};
-use object_store::{ObjectStore, path::Path};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutPayload, path::Path};
+use parking_lot::Mutex;
+use tokio::time::timeout;
 
-use crate::format::Segment;
+pub use crate::error::StoreError;
+use crate::{format::Segment, key};
 
 /// Settings of the store. Plain data.
 #[derive(Clone, Debug)]
@@ -33,39 +44,26 @@ impl Default for StoreConfig {
     }
 }
 
-/// Why the store could not do something.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum StoreError {
-    /// No attempt succeeded before the deadline.
-    #[error("the object store does not answer: {0}")]
-    Unavailable(String),
-    /// The object is not there.
-    #[error("object {0} is missing")]
-    Missing(String),
-    /// The store refuses us.
-    #[error("the object store denies access: {0}; check the credentials and the bucket policy")]
-    Denied(String),
-    /// The disk below the store is full, or a quota is used up.
-    #[error("the object store has no space left: {0}; free some space or raise the quota")]
-    Full(String),
-    /// The object is not what it should be.
-    #[error("object {0} is damaged: {1}")]
-    Damaged(String, String),
-}
-
-/// Segments in an object store.
+/// Segments in an object store. Clones share the store and the count of retries.
 #[derive(Clone, Debug)]
 pub struct SegmentStore {
     store: Arc<dyn ObjectStore>,
     random: Random,
     config: StoreConfig,
+    retries: Arc<AtomicU64>,
 }
 
 impl SegmentStore {
     /// A store over an opened bucket or directory.
     #[must_use]
     pub fn new(store: Arc<dyn ObjectStore>, random: Random, config: StoreConfig) -> Self {
-        Self { store, random, config }
+        Self { store, random, config, retries: Arc::default() }
+    }
+
+    /// How many attempts were made again so far.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        self.retries.load(Ordering::Relaxed)
     }
 
     /// Puts a segment under its key. Its id is unique and its bytes never change, so putting it again is harmless.
@@ -73,7 +71,14 @@ impl SegmentStore {
     /// # Errors
     /// [`StoreError`]; the object may exist all the same.
     pub async fn put(&self, segment: &Segment) -> Result<(), StoreError> {
-        todo!("{:?} {:?} {:?} {}", self.store, self.random, self.config, segment.id)
+        let key = key::of(segment.id);
+        // Never a conditional put: after an ambiguous attempt, "exists already" would say nothing.
+        let payload: PutPayload = segment.pieces.iter().cloned().collect();
+        self.with_retries(|| async {
+            self.store.put(&key, payload.clone()).await.map_err(|error| StoreError::from_store(&error))?;
+            Ok(())
+        })
+        .await
     }
 
     /// Reads a range of an object; exactly as many bytes as asked for.
@@ -81,7 +86,12 @@ impl SegmentStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn get(&self, key: &Path, range: ByteRange) -> Result<Bytes, StoreError> {
-        todo!("{key} {range:?}")
+        let bytes = self.get_up_to(key, range).await?;
+        if bytes.len() as u64 != range.len {
+            let why = format!("it ends before byte {}", range.end());
+            return Err(StoreError::Damaged(key.to_string(), why));
+        }
+        Ok(bytes)
     }
 
     /// Reads a range of an object that may reach past the object's end: fewer bytes than asked for mean that the
@@ -90,6 +100,60 @@ impl SegmentStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn get_up_to(&self, key: &Path, range: ByteRange) -> Result<Bytes, StoreError> {
-        todo!("{key} {range:?}")
+        if range.len == 0 {
+            return Ok(Bytes::new());
+        }
+        self.with_retries(|| self.get_once(key, range)).await
+    }
+
+    async fn get_once(&self, key: &Path, range: ByteRange) -> Result<Bytes, StoreError> {
+        let options =
+            GetOptions { range: Some(GetRange::Bounded(range.start..range.end())), ..GetOptions::default() };
+        let failed = |error: object_store::Error| StoreError::from_store(&error);
+        let answer = self.store.get_opts(key, options).await.map_err(failed)?;
+        // What the answer must hold, by the size that the store states for the object.
+        let end = range.end().min(answer.meta.size);
+        let expected = end.saturating_sub(range.start);
+        let bytes = answer.bytes().await.map_err(failed)?;
+        if bytes.len() as u64 != expected {
+            return Err(StoreError::Unavailable(format!(
+                "it sent {} of {expected} bytes of {key}",
+                bytes.len()
+            )));
+        }
+        Ok(bytes)
+    }
+
+    /// Makes attempts until one succeeds, one fails for a reason that lasts, or the deadline has passed.
+    async fn with_retries<T, F, A>(&self, attempt: A) -> Result<T, StoreError>
+    where
+        A: Fn() -> F,
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let backoff = ExponentialBuilder::new()
+            .with_min_delay(self.config.backoff_min)
+            .with_max_delay(self.config.backoff_max)
+            .without_max_times()
+            .with_jitter()
+            .with_jitter_seed(self.random.next_u64());
+        let last = Mutex::new(None);
+        let limited = || async {
+            timeout(self.config.attempt_deadline, attempt()).await.unwrap_or_else(|_| {
+                let patience = self.config.attempt_deadline;
+                Err(StoreError::Unavailable(format!("no answer within {patience:?}")))
+            })
+        };
+        let retried = limited.retry(backoff).sleep(tokio::time::sleep).when(StoreError::is_retryable).notify(
+            |error, pause| {
+                self.retries.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(%error, ?pause, "store request failed, trying again");
+                *last.lock() = Some(error.clone());
+            },
+        );
+        timeout(self.config.deadline, retried).await.unwrap_or_else(|_| {
+            let patience = self.config.deadline;
+            let unanswered = || StoreError::Unavailable(format!("no answer within {patience:?}"));
+            Err(last.lock().take().unwrap_or_else(unanswered))
+        })
     }
 }
