@@ -6,6 +6,7 @@
 mod apply;
 pub mod command;
 pub mod entry;
+pub mod limits;
 pub mod log;
 pub mod outcome;
 mod replica;

@@ -1,1 +1,46 @@
-fn main() {}
+//! The binary `ebb`: every role and every tool. Parses the command line, sets up logging and the runtime, and maps
+//! what happened to an exit code: 0 done, 1 failed, 2 wrong usage.
+
+mod agent;
+mod args;
+mod bench;
+mod config;
+mod connect;
+mod consume;
+mod input;
+mod output;
+mod produce;
+mod progress;
+mod topic;
+
+use std::{io, process::ExitCode};
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    args::{Cli, Command},
+    output::Failure,
+};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    output::finish(prepare().and_then(|runtime| runtime.block_on(run(cli.command))))
+}
+
+fn prepare() -> Result<tokio::runtime::Runtime, Failure> {
+    let filter = EnvFilter::try_from_env("EBB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::with("runtime"))
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Dev(args) => agent::dev(args).await,
+        Command::Agent(args) => agent::agent(*args).await,
+        Command::Topic(args) => topic::run(args.command).await,
+        Command::Produce(args) => produce::run(args).await,
+        Command::Consume(args) => consume::run(args).await,
+        Command::Bench { command } => bench::run(command).await,
+    }
+}

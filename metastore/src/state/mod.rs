@@ -1,168 +1,203 @@
-//! The state: everything the cluster knows, as a deterministic function of the entries applied.
+//! The state: everything the cluster knows, as a deterministic function of the entries applied. Readers look here;
+//! only `apply` changes it.
+
+mod agents;
+pub mod config;
+mod config_table;
+mod coordinates;
+mod history;
+mod objects;
+mod partition;
+mod producers;
+mod references;
+mod topics;
 
 use ebb_protocol::ids::{
-    AgentEpoch, AgentId, BrokerId, ByteRange, ClusterId, LeaderEpoch, LogPosition, Offset, PartitionIndex,
-    Timestamp, TopicId, TopicName,
+    AgentId, ClusterId, LogPosition, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition,
 };
+use serde::{Deserialize, Serialize};
 
-use crate::{
-    command::{Endpoint, ObjectRef},
-    entry::StateHash,
+pub use self::{
+    agents::Agent,
+    coordinates::BatchCoordinates,
+    history::Diverged,
+    objects::DeadObject,
+    partition::PartitionHead,
+    references::{References, Summary},
+    topics::TopicInfo,
 };
+pub(crate) use self::{
+    agents::{Agents, Standing},
+    history::History,
+    objects::Objects,
+    partition::Partition,
+    producers::{IdleList, NoEpoch, ProducerIds, ProducerInPartition, Verdict},
+    topics::{Topic, Topics, numbered},
+};
+use crate::{command::ObjectRef, entry::StateHash};
+use config::TopicSettings;
 
 /// The state of the cluster at one position of the commit log.
-#[derive(Clone, Debug, Default)]
-pub struct State {}
-
-/// This replica's history differs from another's: one of them is wrong, and must not go on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the state's hash at position {position} is {ours:016x} here and {theirs:016x} elsewhere")]
-pub struct Diverged {
-    /// The position up to which the histories were compared.
-    pub position: LogPosition,
-    /// The chain here.
-    pub ours: u64,
-    /// The chain there.
-    pub theirs: u64,
-}
-
-/// Where the batches of an offset range lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BatchCoordinates {
-    /// The object.
-    pub object: ObjectRef,
-    /// The bytes in the object, counted from its first byte; whole batches, back to back.
-    pub range: ByteRange,
-    /// Offset of the first record.
-    pub base: Offset,
-    /// Offset of the last record.
-    pub last: Offset,
-    /// The largest timestamp of its records.
-    pub max_timestamp: Timestamp,
-}
-
-/// The ends of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PartitionHead {
-    /// Offset of the first record that can be read.
-    pub log_start: Offset,
-    /// Offset after the last record.
-    pub high_watermark: Offset,
-    /// Offset below which every transaction has ended.
-    pub last_stable: Offset,
-    /// Leader epoch that clients see.
-    pub epoch: LeaderEpoch,
-}
-
-/// A live agent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Agent {
-    /// The id of its run.
-    pub id: AgentId,
-    /// Its epoch.
-    pub epoch: AgentEpoch,
-    /// Its number as Kafka clients see it.
-    pub broker: BrokerId,
-    /// Where Kafka clients reach it over TCP.
-    pub kafka: Option<Endpoint>,
-    /// Where clients reach it over QUIC.
-    pub quic: Option<Endpoint>,
-    /// Its zone.
-    pub zone: String,
-}
-
-/// A topic as readers of the state see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicInfo {
-    /// Its id.
-    pub id: TopicId,
-    /// Its name.
-    pub name: TopicName,
-    /// Its partition count.
-    pub partitions: i32,
-    /// Its configuration, where it differs from the defaults; sorted by key.
-    pub config: Vec<(String, String)>,
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub(crate) history: History,
+    /// The largest time of the entries so far: the state's clock, which never goes back.
+    pub(crate) time: Timestamp,
+    pub(crate) cluster: Option<ClusterId>,
+    pub(crate) agents: Agents,
+    pub(crate) topics: Topics,
+    pub(crate) producer_ids: ProducerIds,
+    #[serde(skip)]
+    pub(crate) idle: IdleList,
+    pub(crate) objects: Objects,
+    /// Entries below may be dropped after the grace.
+    pub(crate) truncated_below: LogPosition,
+    pub(crate) truncation_declared_at: Timestamp,
+    /// Segments minted before are refused.
+    pub(crate) sweep_boundary: Timestamp,
 }
 
 impl State {
     /// The position of the next entry to apply.
     #[must_use]
     pub fn position(&self) -> LogPosition {
-        todo!()
+        self.history.position()
+    }
+
+    /// The state's clock: the largest time of the entries so far.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        self.time
     }
 
     /// The fingerprint of the history so far.
     #[must_use]
     pub fn hash(&self) -> StateHash {
-        todo!()
+        self.history.hash()
     }
 
-    /// Compares another replica's fingerprint with this one's history, as far back as that is kept.
+    /// Compares another replica's fingerprint with this one's history, as far back as that is kept
+    /// ([`crate::limits::HISTORY_ENTRIES`]). What is ahead of this state cannot be told and passes.
     ///
     /// # Errors
     /// [`Diverged`] when they differ.
     pub fn check_hash(&self, theirs: StateHash) -> Result<(), Diverged> {
-        todo!("{theirs:?}")
+        self.history.check(theirs)
     }
 
     /// Entries below this position may be dropped after the grace: what `TruncateLog` declared last.
     #[must_use]
     pub fn truncated_below(&self) -> LogPosition {
-        todo!()
+        self.truncated_below
     }
 
-    /// The time of the entry that declared [`State::truncated_below`]: the grace counts from then. Undefined before
-    /// the first declaration.
+    /// The state's time at which [`State::truncated_below`] moved last: the grace counts from then. 0 before the
+    /// first declaration.
     #[must_use]
     pub fn truncation_declared_at(&self) -> Timestamp {
-        todo!()
+        self.truncation_declared_at
     }
 
-    /// The positions below `below` of entries whose bodies are referenced or not yet deleted by the sweeper, in
-    /// order: truncation keeps their objects.
+    /// Commits of segments minted before this instant are refused: what `RaiseSweepBoundary` declared last.
+    #[must_use]
+    pub fn sweep_boundary(&self) -> Timestamp {
+        self.sweep_boundary
+    }
+
+    /// The positions below `below` of entries whose bodies are referenced, or dead and not yet forgotten, in order:
+    /// truncation keeps their objects, the sweeper deletes the dead ones.
     #[must_use]
     pub fn kept_entries(&self, below: LogPosition) -> Vec<LogPosition> {
-        todo!("{below}")
+        self.objects.entries(below)
+    }
+
+    /// Whether coordinates refer to the object.
+    #[must_use]
+    pub fn is_referenced(&self, object: ObjectRef) -> bool {
+        self.objects.is_referenced(object)
+    }
+
+    /// Dead objects that may be deleted from the store once they have been dead for the grace. An entry that the
+    /// log has not truncated is not among them.
+    pub fn dead_objects(&self) -> impl Iterator<Item = (ObjectRef, DeadObject)> {
+        self.objects.dead().filter(|(object, _)| self.may_be_deleted(*object))
+    }
+
+    /// Whether the log itself no longer needs the object.
+    pub(crate) fn may_be_deleted(&self, object: ObjectRef) -> bool {
+        match object {
+            ObjectRef::Entry(position) => position < self.truncated_below,
+            ObjectRef::Segment(_) => true,
+        }
     }
 
     /// The number that the agent's next entry must have; `None` when the agent is not live.
     #[must_use]
     pub fn next_number(&self, agent: AgentId) -> Option<u64> {
-        todo!("{agent}")
+        self.agents.get(agent).map(|agent| agent.next_number)
     }
 
     /// The cluster's id, once it is founded.
     #[must_use]
     pub fn cluster(&self) -> Option<ClusterId> {
-        todo!()
+        self.cluster
     }
 
     /// The live agents, sorted by broker id.
     pub fn agents(&self) -> impl Iterator<Item = &Agent> {
-        std::iter::empty()
+        self.agents.live()
+    }
+
+    /// The newest command version that every live agent understands; `None` without agents.
+    #[must_use]
+    pub fn understood(&self) -> Option<u16> {
+        self.agents().map(|agent| agent.understands).min()
     }
 
     /// All topics, sorted by name.
     pub fn topics(&self) -> impl Iterator<Item = TopicInfo> {
-        std::iter::empty()
+        self.topics.infos()
     }
 
     /// A topic by its name.
     #[must_use]
     pub fn topic_by_name(&self, name: &TopicName) -> Option<TopicInfo> {
-        todo!("{name}")
+        self.topics.id(name).and_then(|id| self.topics.info(id))
     }
 
     /// A topic by its id.
     #[must_use]
     pub fn topic_by_id(&self, topic: TopicId) -> Option<TopicInfo> {
-        todo!("{topic}")
+        self.topics.info(topic)
+    }
+
+    /// A topic's id by its name: cheaper than [`State::topic_by_name`].
+    #[must_use]
+    pub fn topic_id(&self, name: &TopicName) -> Option<TopicId> {
+        self.topics.id(name)
+    }
+
+    /// A topic's name by its id: cheaper than [`State::topic_by_id`].
+    #[must_use]
+    pub fn topic_name(&self, topic: TopicId) -> Option<&TopicName> {
+        self.topics.get(topic).map(|topic| &topic.name)
+    }
+
+    /// A topic's settings: its configuration, parsed, with defaults filled in.
+    #[must_use]
+    pub fn settings(&self, topic: TopicId) -> Option<&TopicSettings> {
+        self.topics.get(topic).map(Topic::settings)
     }
 
     /// The ends of a partition; `None` when it does not exist.
     #[must_use]
     pub fn head(&self, topic: TopicId, partition: PartitionIndex) -> Option<PartitionHead> {
-        todo!("{topic} {partition}")
+        self.topics.partition(topic, partition).map(Partition::head)
+    }
+
+    /// All partitions with their ends, sorted by topic id and index.
+    pub fn heads(&self) -> impl Iterator<Item = (TopicPartition, PartitionHead)> {
+        self.topics.partitions().map(|(at, partition)| (at, partition.head()))
     }
 
     /// Coordinates in offset order, beginning with those that hold `from` (or the next that exist), until their
@@ -176,10 +211,12 @@ impl State {
         bytes_max: u64,
         count_max: usize,
     ) -> Vec<BatchCoordinates> {
-        todo!("{topic} {partition} {from} {bytes_max} {count_max}")
+        let partition = self.topics.partition(topic, partition);
+        partition.map(|found| found.coordinates.find(from, bytes_max, count_max)).unwrap_or_default()
     }
 
-    /// The first coordinates whose largest timestamp is at or after `at`; time look-ups begin there.
+    /// The first coordinates whose largest timestamp is at or after `at`; time look-ups begin there. That timestamp
+    /// may be one of a record below the log start; then the look-up goes on with the next coordinates.
     #[must_use]
     pub fn find_time(
         &self,
@@ -187,12 +224,19 @@ impl State {
         partition: PartitionIndex,
         at: Timestamp,
     ) -> Option<BatchCoordinates> {
-        todo!("{topic} {partition} {at}")
+        self.topics.partition(topic, partition)?.coordinates.find_time(at)
     }
 
-    /// The coordinates with the partition's largest timestamp (ListOffsets -3).
+    /// The first coordinates with the partition's largest timestamp (ListOffsets -3).
     #[must_use]
     pub fn find_max_time(&self, topic: TopicId, partition: PartitionIndex) -> Option<BatchCoordinates> {
-        todo!("{topic} {partition}")
+        self.topics.partition(topic, partition)?.coordinates.find_max_time()
+    }
+
+    /// Makes again what snapshots leave out because it follows from the rest.
+    pub(crate) fn rebuild(&mut self) {
+        self.topics.rebuild();
+        self.producer_ids.rebuild();
+        self.idle = IdleList::rebuild(&self.topics);
     }
 }

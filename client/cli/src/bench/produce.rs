@@ -1,0 +1,49 @@
+//! `ebb bench produce`: one producer with the SDK's defaults, as fast as the cluster takes it.
+
+use ebb_protocol::random::Random;
+use ebbtide::{Client, Record};
+use tokio::time::Instant;
+
+use super::{MEGABYTE, Report, ensure_topic, megabytes_per_second, print, values::Values};
+use crate::{
+    args::{Codec, LoadArgs},
+    connect::connect,
+    output::Failure,
+    progress::Progress,
+};
+
+pub(super) async fn run(args: LoadArgs) -> Result<(), Failure> {
+    let client = connect(&args.connection).await?;
+    ensure_topic(&client, &args.topic, args.partitions).await?;
+    let mut values = Values::new(args.record_bytes, args.compression != Codec::None, &Random::from_os());
+    let mut runs = Vec::with_capacity(args.runs);
+    let mut progress = Progress::bytes(Some(args.megabytes * MEGABYTE * args.runs as u64));
+    for _ in 0..args.runs {
+        runs.push(once(&client, &args, &mut values, &mut progress).await?);
+    }
+    progress.finish();
+    print(&[Report::new("produce", "MB/s of values", runs)], args.json)
+}
+
+/// One run: from the first record handed over to the last one acknowledged.
+async fn once(
+    client: &Client,
+    args: &LoadArgs,
+    values: &mut Values,
+    progress: &mut Progress,
+) -> Result<f64, Failure> {
+    let producer = client.producer().compression(args.compression.into()).build().map_err(Failure::new)?;
+    let size = args.record_bytes as u64;
+    let total = args.megabytes * MEGABYTE;
+    let mut sent = 0;
+    let started = Instant::now();
+    while sent < total {
+        drop(producer.send(&args.topic, Record::new(values.next())).await.map_err(Failure::new)?);
+        sent += size;
+        if sent.is_multiple_of(1024 * size) {
+            progress.add(1024 * size);
+        }
+    }
+    producer.close().await.map_err(Failure::new)?;
+    Ok(megabytes_per_second(sent, started.elapsed()))
+}

@@ -1,0 +1,55 @@
+//! The limits of the metastore, in one place. Those that `apply` enforces are part of the state machine: agents
+//! that disagree on them diverge, so they only change together with the entry version.
+
+/// Partitions that one topic may have.
+pub const PARTITIONS_PER_TOPIC_MAX: i32 = 10_000;
+
+/// Partitions that all topics may have together.
+pub const PARTITIONS_MAX: usize = 1_000_000;
+
+/// Topics that the cluster may have.
+pub const TOPICS_MAX: usize = 100_000;
+
+/// Overrides that one topic's configuration may have.
+pub const CONFIGS_PER_TOPIC_MAX: usize = 256;
+
+/// Bytes of one key or value of a topic's configuration.
+pub const CONFIG_BYTES_MAX: usize = 32 * 1024;
+
+/// Batches in one segment. A segment of 8 MiB, full of the smallest batches that exist, stays below it.
+pub const BATCHES_PER_SEGMENT_MAX: usize = 1 << 18;
+
+/// Bytes that one row of coordinates spans, unless a single batch is larger.
+pub const COORDINATES_BYTES_MAX: u64 = 1 << 20;
+
+/// Agents that may be live. One more puts out the one that has been silent for longest.
+pub const AGENTS_MAX: usize = 1_024;
+
+/// Sealed agents that are remembered, so that a late copy of their registration does not bring them back.
+pub const SEALED_AGENTS_MAX: usize = 4_096;
+
+/// Bytes of an agent's host name and of its zone.
+pub const AGENT_TEXT_BYTES_MAX: usize = 255;
+
+/// Batches that are kept of a producer in a partition, to answer duplicates with their offset (as Kafka).
+pub const BATCHES_KEPT_PER_PRODUCER: usize = 5;
+
+/// A producer that has been idle for this long is forgotten, in milliseconds: seven days.
+pub const PRODUCER_IDLE_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// Pairs of producer and partition that are remembered. One more forgets the one that has been idle for longest.
+pub const PRODUCER_PARTITIONS_MAX: usize = 1_000_000;
+
+/// Producer ids whose epoch is remembered. One more forgets the one that was renewed longest ago.
+pub const PRODUCER_IDS_MAX: usize = 1_000_000;
+
+/// Idle producers that are forgotten by one entry, so that no entry takes long.
+pub const EXPIRIES_PER_ENTRY_MAX: usize = 1_000;
+
+/// How far back a state can compare its history with that of another replica, in entries.
+pub const HISTORY_ENTRIES: usize = 1_024;
+
+// A batch of one record has 61 bytes of header and at least 7 of record.
+const _: () = assert!(BATCHES_PER_SEGMENT_MAX * 61 > 8 << 20, "a full segment must be committable");
+const _: () =
+    assert!(PARTITIONS_PER_TOPIC_MAX as usize <= PARTITIONS_MAX, "one topic must fit into a cluster");
