@@ -1,5 +1,6 @@
 //! What the tests of the whole product share: the tools they find, the servers they start, and the tidy checks.
 
+pub mod check;
 pub mod s3;
 pub mod tidy;
 pub mod tools;

@@ -1,0 +1,103 @@
+//! What clients saw, operation by operation, in memory and as JSON lines.
+
+use std::io::{self, BufRead, Write};
+
+use serde::{Deserialize, Serialize};
+
+/// One operation of one client process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Op {
+    /// The client process. One process does one thing after another.
+    pub process: u32,
+    /// When it began, by a clock that all processes of the history share; any unit.
+    pub invoked: u64,
+    /// When it ended.
+    pub returned: u64,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it did.
+    #[serde(flatten)]
+    pub action: Action,
+}
+
+/// How an operation ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// The client was told that it took effect.
+    Ok,
+    /// The client does not know; it may take effect at any later time.
+    Unknown,
+    /// The client was told that it never will take effect.
+    Failed,
+}
+
+/// What an operation did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "f", rename_all = "lowercase")]
+pub enum Action {
+    /// Sent records.
+    Send(Send),
+    /// Read records.
+    Read(Read),
+}
+
+/// Records sent to one partition together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Send {
+    /// The partition: a number for each topic and partition of the history.
+    pub partition: u32,
+    /// The idempotent producer, and its count of batches sent to the partition so far; `None` for a plain one.
+    pub producer: Option<(u64, u64)>,
+    /// The records, each by its unique value.
+    pub values: Vec<u64>,
+    /// Offset of the first one, when the client was told.
+    pub base: Option<i64>,
+}
+
+/// Records read from one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Read {
+    /// The partition.
+    pub partition: u32,
+    /// The offset asked for.
+    pub from: i64,
+    /// Whether the process chose this offset anew, instead of going on where it was.
+    pub seek: bool,
+    /// Offset and value of each record; no value when its bytes are damaged.
+    pub records: Vec<(i64, Option<u64>)>,
+    /// The log start offset that came with them.
+    pub log_start: i64,
+    /// The high watermark that came with them, when one did.
+    pub high_watermark: Option<i64>,
+    /// Whether this belongs to the complete read of the partition after everything had come to rest.
+    pub last: bool,
+}
+
+/// Writes a history, a line an operation.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write_jsonl(history: &[Op], out: &mut impl Write) -> io::Result<()> {
+    for op in history {
+        serde_json::to_writer(&mut *out, op)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+/// Reads a history, a line an operation. A last line that was cut off, as a killed client leaves it, is left out.
+///
+/// # Errors
+/// Those of the reader, and of a line that is no operation.
+pub fn read_jsonl(input: &mut impl BufRead) -> io::Result<Vec<Op>> {
+    let mut history = Vec::new();
+    let mut line = String::new();
+    while input.read_line(&mut line)? > 0 {
+        if line.ends_with('\n') {
+            history.push(serde_json::from_str(&line)?);
+        }
+        line.clear();
+    }
+    Ok(history)
+}
