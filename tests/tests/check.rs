@@ -48,67 +48,39 @@ fn a_sound_history_passes() {
 
 #[test]
 fn each_flaw_is_caught_by_its_rule() {
-    let cases: Vec<(&str, Rule, Box<dyn Fn(&mut Vec<Op>)>)> = vec![
-        (
-            "an acknowledged record is gone",
-            Rule::Lost,
-            Box::new(|ops| {
-                ops[4] = read(40, 1, &[], 2);
-                ops[5] = last(read(50, 0, &[(0, 100), (1, 101)], 3));
-            }),
-        ),
-        ("an append below the visible end", Rule::StaleAppend, Box::new(|ops| ops.push(send(60, 3, 103, 2)))),
-        ("a read of an old end", Rule::StaleRead, Box::new(|ops| ops.push(read(60, 3, &[], 2)))),
-        (
-            "one offset, two records",
-            Rule::OffsetConflict,
-            Box::new(|ops| {
-                ops.push(send(60, 3, 103, 3));
-                ops.push(send(60, 4, 104, 3));
-            }),
-        ),
-        (
-            "a hole in the offsets",
-            Rule::Gap,
-            Box::new(|ops| {
-                ops[5] = last(read(50, 0, &[(0, 100), (1, 101), (2, 102)], 5));
-            }),
-        ),
-        ("a record from nowhere", Rule::Phantom, Box::new(|ops| ops.push(read(60, 3, &[(3, 999)], 4)))),
-        (
-            "a refused record is read",
-            Rule::RefusedButRead,
-            Box::new(|ops| {
-                ops.push(Op { outcome: Outcome::Failed, ..send(60, 3, 103, 3) });
-                ops.push(read(70, 3, &[(3, 103)], 4));
-            }),
-        ),
-        ("a record twice", Rule::Duplicate, Box::new(|ops| ops.push(read(60, 3, &[(3, 102)], 4)))),
-        (
-            "a producer's records swapped",
-            Rule::ProducerOrder,
-            Box::new(|ops| {
-                ops.push(send(60, 4, 103, 3));
-                ops.push(send(61, 3, 104, 4));
-            }),
-        ),
-        ("a reader goes back", Rule::ReadBackwards, Box::new(|ops| ops.push(read(60, 3, &[(1, 101)], 3)))),
-        (
-            "a reader skips",
-            Rule::ReadSkipped,
-            Box::new(|ops| {
-                ops[4] = read(40, 1, &[(2, 102)], 3);
-            }),
-        ),
-        (
-            "damaged bytes",
-            Rule::Damaged,
-            Box::new(|ops| {
-                if let Action::Read(read) = &mut ops[4].action {
-                    read.records[0].1 = None;
-                }
-            }),
-        ),
+    let cases: [(&str, Rule, fn(&mut Vec<Op>)); 12] = [
+        ("an acknowledged record is gone", Rule::Lost, |ops| {
+            ops[4] = read(40, 1, &[], 2);
+            ops[5] = last(read(50, 0, &[(0, 100), (1, 101)], 3));
+        }),
+        ("an append below the visible end", Rule::StaleAppend, |ops| ops.push(send(60, 3, 103, 2))),
+        ("a read of an old end", Rule::StaleRead, |ops| ops.push(read(60, 3, &[], 2))),
+        ("one offset, two records", Rule::OffsetConflict, |ops| {
+            ops.push(send(60, 3, 103, 3));
+            ops.push(send(60, 4, 104, 3));
+        }),
+        ("a hole in the offsets", Rule::Gap, |ops| {
+            ops[5] = last(read(50, 0, &[(0, 100), (1, 101), (2, 102)], 5));
+        }),
+        ("a record from nowhere", Rule::Phantom, |ops| ops.push(read(60, 3, &[(3, 999)], 4))),
+        ("a refused record is read", Rule::RefusedButRead, |ops| {
+            ops.push(Op { outcome: Outcome::Failed, ..send(60, 3, 103, 3) });
+            ops.push(read(70, 3, &[(3, 103)], 4));
+        }),
+        ("a record twice", Rule::Duplicate, |ops| ops.push(read(60, 3, &[(3, 102)], 4))),
+        ("a producer's records swapped", Rule::ProducerOrder, |ops| {
+            ops.push(send(60, 4, 103, 3));
+            ops.push(send(61, 3, 104, 4));
+        }),
+        ("a reader goes back", Rule::ReadBackwards, |ops| ops.push(read(60, 3, &[(1, 101)], 3))),
+        ("a reader skips", Rule::ReadSkipped, |ops| {
+            ops[4] = read(40, 1, &[(2, 102)], 3);
+        }),
+        ("damaged bytes", Rule::Damaged, |ops| {
+            if let Action::Read(read) = &mut ops[4].action {
+                read.records[0].1 = None;
+            }
+        }),
     ];
     for (name, expect, plant) in cases {
         let mut history = sound();
