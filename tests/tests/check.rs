@@ -46,9 +46,12 @@ fn a_sound_history_passes() {
     assert_eq!(check(&sound()), []);
 }
 
+/// Changes a sound history.
+type Plant = fn(&mut Vec<Op>);
+
 #[test]
 fn each_flaw_is_caught_by_its_rule() {
-    let cases: [(&str, Rule, fn(&mut Vec<Op>)); 12] = [
+    let cases: [(&str, Rule, Plant); 12] = [
         ("an acknowledged record is gone", Rule::Lost, |ops| {
             ops[4] = read(40, 1, &[], 2);
             ops[5] = last(read(50, 0, &[(0, 100), (1, 101)], 3));
