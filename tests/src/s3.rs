@@ -6,10 +6,12 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::Path,
     process::{Child, Command, Stdio},
+    sync::Arc,
     time::Duration,
 };
 
-use object_store::{ObjectStore, ObjectStoreExt, aws::AmazonS3Builder};
+use ebb_segment::open::open_with;
+use object_store::{ObjectStore, ObjectStoreExt};
 use tempfile::TempDir;
 
 use crate::tools::Tool;
@@ -62,33 +64,31 @@ impl S3Server {
 
     /// The environment in which a process finds this server and may use it.
     #[must_use]
-    pub fn env(&self) -> [(&'static str, String); 5] {
+    pub fn env(&self) -> Vec<(String, String)> {
         [
-            ("AWS_ENDPOINT", format!("http://{}", self.address)),
-            ("AWS_ALLOW_HTTP", "true".to_owned()),
-            ("AWS_REGION", REGION.to_owned()),
-            ("AWS_ACCESS_KEY_ID", ACCESS_KEY.to_owned()),
-            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY.to_owned()),
+            ("AWS_ENDPOINT", format!("http://{}", self.address).as_str()),
+            ("AWS_ALLOW_HTTP", "true"),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
         ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec()
     }
 
-    /// The bucket, opened without the product's own code.
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The objects below `prefix`, opened as an agent opens them.
     ///
     /// # Panics
     /// Never: the settings are complete.
     #[must_use]
-    pub fn bucket(&self) -> impl ObjectStore + Clone + use<> {
-        // The second installation in a process is refused, and means that the first one holds.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        AmazonS3Builder::new()
-            .with_endpoint(format!("http://{}", self.address))
-            .with_allow_http(true)
-            .with_region(REGION)
-            .with_access_key_id(ACCESS_KEY)
-            .with_secret_access_key(SECRET_KEY)
-            .with_bucket_name(BUCKET)
-            .build()
-            .expect("the settings are complete")
+    pub fn store(&self, prefix: &str) -> Arc<dyn ObjectStore> {
+        open_with(&self.url(prefix), &self.env()).expect("the settings are complete")
     }
 
     fn spawn(program: &Path) -> io::Result<Self> {
@@ -116,13 +116,13 @@ impl S3Server {
 
     /// Waits until the bucket can be read; false when the process ended instead.
     async fn answers(&mut self) -> bool {
-        let bucket = self.bucket();
+        let store = self.store("");
         loop {
             if self.process.try_wait().expect("the process is our child").is_some() {
                 return false;
             }
             if tokio::net::TcpStream::connect(self.address).await.is_ok()
-                && matches!(bucket.head(&"none".into()).await, Err(object_store::Error::NotFound { .. }))
+                && matches!(store.head(&"none".into()).await, Err(object_store::Error::NotFound { .. }))
             {
                 return true;
             }
