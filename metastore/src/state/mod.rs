@@ -23,7 +23,7 @@ pub use self::{
     history::Diverged,
     objects::DeadObject,
     partition::PartitionHead,
-    references::{References, Summary},
+    references::{ObjectUse, References, Summary},
     topics::TopicInfo,
 };
 pub(crate) use self::{

@@ -1,0 +1,143 @@
+//! Agents: registration, broker ids, sealing, and whose entries count.
+
+use ebb_metastore::{
+    command::Command,
+    limits::AGENTS_MAX,
+    outcome::{Outcome, Refusal},
+    state::State,
+};
+use ebb_protocol::ids::{AgentEpoch, AgentId, BrokerId, ClusterId, LogPosition};
+
+use crate::support::{World, create_topic, entry, refused, register};
+
+/// The outcome of the only command of an entry.
+fn one(world: &mut World, agent: u128, epoch: u64, number: u64, command: Command) -> Outcome {
+    world.apply(entry(agent, epoch, number, vec![command]), 0).remove(0)
+}
+
+fn registered(broker: i32, epoch: u64) -> Outcome {
+    Outcome::AgentRegistered { broker: BrokerId(broker), epoch: AgentEpoch(epoch) }
+}
+
+fn live(state: &State) -> Vec<(i32, u128)> {
+    state.agents().map(|agent| (agent.broker.0, agent.id.0)).collect()
+}
+
+#[test]
+fn the_first_cluster_id_stays() {
+    let mut world = World::default();
+    let found = |id| Command::CreateCluster { cluster: ClusterId(id) };
+    assert_eq!(one(&mut world, 1, 0, 0, found(7)), Outcome::Done);
+    assert_eq!(one(&mut world, 2, 0, 0, found(8)), refused(Refusal::ClusterExists));
+    assert_eq!(world.state.cluster(), Some(ClusterId(7)));
+}
+
+#[test]
+fn broker_ids_are_the_lowest_free_and_stay_with_an_address() {
+    let mut world = World::default();
+    for (agent, port, expect) in [
+        (1, Some(1), registered(0, 1)),
+        (2, Some(2), registered(1, 2)),
+        (3, None, registered(2, 3)),
+        (4, None, registered(3, 4)),
+        // The same address as agent 2.
+        (5, Some(2), registered(1, 5)),
+    ] {
+        assert_eq!(one(&mut world, agent, 0, 0, register(agent, port)), expect, "agent {agent}");
+    }
+    assert_eq!(live(&world.state), [(0, 1), (1, 5), (2, 3), (3, 4)]);
+    assert_eq!(one(&mut world, 5, 5, 1, Command::SealAgent { agent: AgentId(1) }), Outcome::Done);
+    assert_eq!(one(&mut world, 6, 0, 0, register(6, None)), registered(0, 6));
+    assert_eq!(live(&world.state), [(0, 6), (1, 5), (2, 3), (3, 4)]);
+    assert_eq!(world.state.understood(), Some(1));
+}
+
+#[test]
+fn only_a_live_agents_next_entry_counts() {
+    let mut world = World::default();
+    let create = |name: &str| create_topic(world.state.position().0.into(), name, 1);
+    let (a, b, c) = (create("a"), create("b"), create("c"));
+    assert_eq!(one(&mut world, 1, 0, 4, a.clone()), refused(Refusal::StaleAgent), "not registered yet");
+    assert_eq!(
+        one(&mut world, 1, 9, 4, register(1, None)),
+        refused(Refusal::StaleAgent),
+        "an invented epoch"
+    );
+    assert_eq!(one(&mut world, 1, 0, 4, register(1, None)), registered(0, 1));
+    assert_eq!(world.state.next_number(AgentId(1)), Some(5));
+    for (epoch, number, expect) in [
+        (0, 4, refused(Refusal::OutOfTurn)),
+        (1, 4, refused(Refusal::OutOfTurn)),
+        (1, 6, refused(Refusal::OutOfTurn)),
+        (2, 5, refused(Refusal::StaleAgent)),
+        (1, 5, Outcome::Done),
+        (1, 5, refused(Refusal::OutOfTurn)),
+    ] {
+        assert_eq!(one(&mut world, 1, epoch, number, a.clone()), expect, "epoch {epoch}, number {number}");
+    }
+    assert_eq!(
+        one(&mut world, 1, 1, 6, register(1, None)),
+        refused(Refusal::Malformed),
+        "registered already"
+    );
+    assert_eq!(one(&mut world, 1, 1, 7, b), refused(Refusal::TopicExists), "the same id");
+    assert_eq!(one(&mut world, 1, 1, 8, Command::SealAgent { agent: AgentId(1) }), Outcome::Done);
+    assert_eq!(one(&mut world, 1, 1, 9, c), refused(Refusal::StaleAgent));
+    assert_eq!(one(&mut world, 1, 0, 4, register(1, None)), refused(Refusal::StaleAgent), "a late copy");
+    assert_eq!(live(&world.state), []);
+}
+
+#[test]
+fn commands_of_an_entry_that_registers_wait_for_the_next_entry() {
+    let mut world = World::default();
+    let outcomes = world.apply(entry(1, 0, 0, vec![register(1, None), create_topic(1, "a", 1)]), 0);
+    assert_eq!(outcomes, [registered(0, 1), refused(Refusal::StaleAgent)]);
+    let outcomes = world.apply(entry(2, 0, 0, vec![register(3, None)]), 0);
+    assert_eq!(outcomes, [refused(Refusal::Malformed)], "an agent registers only itself");
+    assert_eq!(
+        one(&mut world, 1, 1, 1, Command::SealAgent { agent: AgentId(3) }),
+        refused(Refusal::UnknownAgent)
+    );
+}
+
+#[test]
+fn the_agent_silent_for_longest_makes_room() {
+    let mut world = World::default();
+    let count = AGENTS_MAX as u128;
+    for agent in 1..=count {
+        world.time += 1;
+        one(&mut world, agent, 0, 0, register(agent, None));
+    }
+    world.time += 1;
+    assert_eq!(one(&mut world, 1, 1, 1, create_topic(1, "a", 1)), Outcome::Done);
+    one(&mut world, count + 1, 0, 0, register(count + 1, None));
+    assert_eq!(world.state.agents().count(), AGENTS_MAX);
+    assert_eq!(world.state.next_number(AgentId(1)), Some(2), "agent 1 spoke since");
+    assert_eq!(world.state.next_number(AgentId(2)), None);
+}
+
+#[test]
+fn the_log_boundary_moves_forward_up_to_the_entry_itself() {
+    let mut world = World::new();
+    let mut check = |below: u64, expect: Outcome, boundary: u64, declared: i64| {
+        world.time += 10;
+        assert_eq!(world.run(Command::TruncateLog { below: LogPosition(below) }), expect);
+        assert_eq!(world.state.truncated_below(), LogPosition(boundary));
+        assert_eq!(world.state.truncation_declared_at().0, declared);
+    };
+    check(0, Outcome::Done, 0, 0);
+    check(2, Outcome::Done, 2, 1_020);
+    check(1, Outcome::Done, 2, 1_020);
+    check(5, refused(Refusal::Malformed), 2, 1_020);
+    check(5, Outcome::Done, 5, 1_050);
+}
+
+#[test]
+fn the_states_clock_does_not_go_back() {
+    let mut world = World::new();
+    world.time = 2_000;
+    world.run(create_topic(1, "a", 1));
+    world.time = 1_500;
+    world.run(create_topic(2, "b", 1));
+    assert_eq!(world.state.time().0, 2_000);
+}
