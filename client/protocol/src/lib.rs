@@ -3,6 +3,8 @@
 //!
 //! This crate does no I/O and must not know tokio, stores, segments or the metastore.
 
+#![cfg_attr(not(test), warn(clippy::indexing_slicing))]
+
 pub mod api;
 pub mod batch;
 pub mod clock;
@@ -11,4 +13,5 @@ pub mod frame;
 pub mod ids;
 pub mod messages;
 pub mod random;
+pub mod shape;
 pub mod wire;

@@ -1,6 +1,10 @@
 //! Kafka's messages: the wire structs that are used, and the four functions that turn them to frames and back.
 //! Only handlers and clients know these types; they end there.
 
+mod old_produce;
+
+pub use old_produce::encode_produce_response;
+
 use bytes::Bytes;
 use kafka_protocol::protocol::{Decodable, Encodable};
 
@@ -29,6 +33,7 @@ pub use kafka_protocol::{
 use crate::{
     api::Api,
     frame::{self, FrameError, RequestHeader},
+    shape::{self, ShapeError},
     wire::WireError,
 };
 
@@ -46,6 +51,9 @@ pub enum DecodeError {
     /// The header is malformed.
     #[error("header is malformed: {0}")]
     Header(#[from] WireError),
+    /// The body's counts and lengths do not fit its bytes. Nothing was allocated for it.
+    #[error("body is malformed: {0}")]
+    Shape(#[from] ShapeError),
     /// The body is malformed.
     #[error("body is malformed: {0}")]
     Body(String),
@@ -70,16 +78,22 @@ pub enum EncodeError {
     Frame(#[from] FrameError),
 }
 
-/// Decodes a request's body.
+/// Decodes a request's body. No count in it can make this allocate more than the body's bytes bear out.
 ///
 /// # Errors
 /// [`DecodeError`] when the version is not listed or the body is malformed.
 pub fn decode_request<R: Request>(body: Bytes, version: i16) -> Result<R, DecodeError> {
-    listed(R::KEY, version).ok_or(DecodeError::Unknown { api_key: R::KEY, version })?;
+    let api = listed(R::KEY, version).ok_or(DecodeError::Unknown { api_key: R::KEY, version })?;
+    let (body, version) = match old_produce::request(api.key, version, &body) {
+        Some(lifted) => (lifted, old_produce::VERSION),
+        None => (body, version),
+    };
+    shape::check_request(api, version, &body)?;
     decode(body, version)
 }
 
-/// Encodes the response to a request of type `R` as a whole frame, length included.
+/// Encodes the response to a request of type `R` as a whole frame, length included. Produce has a function of its own:
+/// [`encode_produce_response`].
 ///
 /// # Errors
 /// [`EncodeError`] when the response does not fit the version.
@@ -114,13 +128,14 @@ pub fn encode_request<R: Request>(
 }
 
 /// Decodes the response to a request of type `R` from its frame (without the length). The caller has matched the
-/// frame to the request by [`frame::response_correlation_id`].
+/// frame to the request by [`frame::response_correlation_id`]. As safe as [`decode_request`].
 ///
 /// # Errors
 /// [`DecodeError`] when the version is not listed or the frame is malformed.
 pub fn decode_response<R: Request>(frame: &Bytes, version: i16) -> Result<R::Response, DecodeError> {
     let api = listed(R::KEY, version).ok_or(DecodeError::Unknown { api_key: R::KEY, version })?;
     let body = frame::response_body(frame, api, version)?;
+    shape::check_response(api, version, &body)?;
     decode(body, version)
 }
 
@@ -179,7 +194,7 @@ mod tests {
         let (_, body) = decode_request_header(&frame).expect("a sound header");
         for len in 0..body.len() {
             let cut = decode_request::<MetadataRequest>(body.slice(..len), 12);
-            assert!(matches!(cut, Err(DecodeError::Body(_))), "{len}: {cut:?}");
+            assert!(matches!(cut, Err(DecodeError::Shape(_))), "{len}: {cut:?}");
         }
     }
 }
