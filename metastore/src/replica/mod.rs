@@ -1,0 +1,177 @@
+//! The replica: a copy of the state that follows the commit log, and the way by which this process's own commands
+//! get into it (group commit). Knows nothing of what a command means.
+
+mod entries;
+mod error;
+mod flight;
+mod housekeeping;
+mod open;
+mod shared;
+mod snapshots;
+mod submission;
+mod task;
+#[cfg(test)]
+mod tests;
+mod vigil;
+
+use std::{sync::Arc, time::Duration};
+
+use ebb_protocol::{
+    clock::SharedClock,
+    ids::{AgentId, IdSource, LogPosition},
+    random::Random,
+};
+use object_store::{ObjectStore, path::Path};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::task::AbortOnDropHandle;
+
+pub use self::{
+    error::{MetastoreError, OpenError},
+    shared::BodySink,
+    submission::{Pending, Submission},
+};
+use self::{
+    shared::Shared,
+    snapshots::Snapshots,
+    submission::{Queued, pair},
+    task::{Parts, Task},
+};
+use crate::{log::CommitLog, outcome::Outcome, state::State};
+
+/// Settings of a metastore replica. Plain data.
+#[derive(Clone, Debug)]
+pub struct MetastoreConfig {
+    /// How many of this process's entries may be in flight at once.
+    pub appends_in_flight_max: usize,
+    /// How many submissions may wait; more push back.
+    pub submissions_waiting_max: usize,
+    /// A submission that is not durable after this long fails.
+    pub append_deadline: Duration,
+    /// A snapshot is written after this many entries.
+    pub snapshot_every_entries: u64,
+    /// Entries below the last snapshot but one are dropped after this long.
+    pub truncation_grace: Duration,
+}
+
+impl Default for MetastoreConfig {
+    fn default() -> Self {
+        Self {
+            appends_in_flight_max: 4,
+            submissions_waiting_max: 1024,
+            append_deadline: Duration::from_secs(30),
+            snapshot_every_entries: 2048,
+            truncation_grace: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// A cheap handle on this process's replica. When the last one is dropped the replica stops at once, as in a crash.
+#[derive(Clone, Debug)]
+pub struct Metastore {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Queued>,
+    log: Arc<dyn CommitLog>,
+    append_deadline: Duration,
+    task: Arc<AbortOnDropHandle<()>>,
+}
+
+impl Metastore {
+    /// Loads the newest snapshot, replays the rest of the log, founds the cluster if there is none, and starts the
+    /// task that tails and appends. The agent `agent` writes the entries; it registers by submitting
+    /// [`crate::command::Command::RegisterAgent`] first.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn open(
+        agent: AgentId,
+        log: Arc<dyn CommitLog>,
+        snapshots: Arc<dyn ObjectStore>,
+        clock: SharedClock,
+        ids: IdSource,
+        random: Random,
+        config: MetastoreConfig,
+    ) -> Result<Self, OpenError> {
+        let snapshots = Snapshots::new(snapshots, random.fork());
+        let opened = open::open(agent, &log, &snapshots, &clock, &ids).await?;
+        let (sender, queue) = mpsc::channel(config.submissions_waiting_max.max(1));
+        let append_deadline = config.append_deadline;
+        let parts = Parts { agent, log: log.clone(), snapshots, clock, ids, random, config, queue };
+        let (task, shared) = Task::new(parts, opened);
+        let task = Arc::new(AbortOnDropHandle::new(tokio::spawn(task.run())));
+        Ok(Self { shared, queue: sender, log, append_deadline, task })
+    }
+
+    /// Reads the state. The closure must be short: it holds a lock that `apply` waits for.
+    pub fn read<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.shared.state.read())
+    }
+
+    /// Hands commands over for the next entry and waits until it is durable and applied. Submissions of one process
+    /// are applied in the order of these calls: the order is fixed before the first await.
+    ///
+    /// # Errors
+    /// See [`MetastoreError`].
+    pub async fn submit(&self, submission: Submission) -> Result<Vec<Outcome>, MetastoreError> {
+        self.enqueue(submission).await?.outcomes().await
+    }
+
+    /// Hands commands over for the next entry: waits for room, and returns when their place among this process's
+    /// submissions is fixed. The commands go on their way whether or not anybody waits for the answer.
+    ///
+    /// # Errors
+    /// [`MetastoreError::Unavailable`] when there is no room before the append deadline, and
+    /// [`MetastoreError::Closed`] when nothing will be taken any more.
+    pub async fn enqueue(&self, submission: Submission) -> Result<Pending, MetastoreError> {
+        let deadline = Instant::now() + self.append_deadline;
+        match timeout_at(deadline, self.queue.reserve()).await {
+            Ok(Ok(place)) => {
+                let (queued, pending) = pair(submission, deadline);
+                place.send(queued);
+                Ok(pending)
+            }
+            Ok(Err(_)) => Err(MetastoreError::Closed),
+            Err(_) => Err(MetastoreError::Unavailable("too many submissions are waiting".to_owned())),
+        }
+    }
+
+    /// Makes sure that everything acknowledged anywhere before this call is applied here. Concurrent calls share one
+    /// look at the log.
+    ///
+    /// # Errors
+    /// [`MetastoreError::Unavailable`] when the log cannot be asked, [`MetastoreError::Diverged`] and
+    /// [`MetastoreError::Unreadable`] when the replica had to stop, [`MetastoreError::Closed`] when it was closed.
+    pub async fn tail_check(&self) -> Result<LogPosition, MetastoreError> {
+        self.shared.look().await
+    }
+
+    /// Changes whenever an entry has been applied: the position of the next entry.
+    #[must_use]
+    pub fn applied(&self) -> watch::Receiver<LogPosition> {
+        self.shared.applied.subscribe()
+    }
+
+    /// The object that holds an inline body's entry.
+    #[must_use]
+    pub fn entry_object(&self, position: LogPosition) -> Option<Path> {
+        self.log.object(position)
+    }
+
+    /// From now on hands entries with a body to `sink` before it applies them.
+    pub fn on_body(&self, sink: Arc<dyn BodySink>) {
+        *self.shared.sink.write() = Some(sink);
+    }
+
+    /// Stops taking submissions, finishes those in flight, and writes a snapshot if much has happened since the last.
+    /// Gives up after the append deadline.
+    pub async fn shutdown(&self) {
+        self.shared.closing.notify_one();
+        let mut closed = self.shared.closed.subscribe();
+        if timeout(self.append_deadline, closed.wait_for(|closed| *closed)).await.is_err() {
+            tracing::warn!("the metastore did not close in time, submissions remain without an answer");
+            self.task.abort();
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Opening a replica: the newest snapshot, the entries behind it, and the founding of a cluster where there is none.
+
+use std::sync::Arc;
+
+use ebb_protocol::{
+    clock::SharedClock,
+    ids::{AgentEpoch, AgentId, IdSource, LogPosition},
+};
+
+use super::{
+    entries::{READS_MAX, read_ahead, read_sound},
+    error::OpenError,
+    flight::OwnEntry,
+    snapshots::Snapshots,
+    vigil::Moment,
+};
+use crate::{
+    command::Command,
+    entry::Entry,
+    log::{AppendError, CommitLog},
+    state::State,
+};
+
+/// Reads in flight at first: few, because most replicas that open have little to read.
+const READS_FIRST: u64 = 4;
+
+/// Reads again after a read failed although positions behind it could be read.
+const ATTEMPTS: u32 = 3;
+
+/// A replica at the tail of the log.
+pub(super) struct Opened {
+    pub(super) state: State,
+    /// The agent's next number.
+    pub(super) number: u64,
+    /// The position of the snapshot that was loaded; 0 without one.
+    pub(super) snapshot: LogPosition,
+    /// When the listing of the snapshots began.
+    pub(super) since: Moment,
+}
+
+/// Brings a replica to the tail of the log.
+pub(super) async fn open(
+    agent: AgentId,
+    log: &Arc<dyn CommitLog>,
+    snapshots: &Snapshots,
+    clock: &SharedClock,
+    ids: &IdSource,
+) -> Result<Opened, OpenError> {
+    let since = Moment::now(clock);
+    let (snapshot, mut state) = snapshots.newest().await?.unwrap_or_default();
+    replay(log, &mut state).await?;
+    let mut number = 0;
+    while state.cluster().is_none() {
+        let entry = Entry {
+            id: ids.entry(),
+            agent,
+            epoch: AgentEpoch(0),
+            number,
+            time: clock.now(),
+            hash: None,
+            commands: vec![Command::CreateCluster { cluster: ids.cluster() }],
+        };
+        let own = OwnEntry::new(entry, Vec::new());
+        match log.append(state.position(), &own.bytes).await {
+            Ok(()) => {
+                state.apply(state.position(), &own.entry, own.body);
+                number += 1;
+            }
+            Err(AppendError::Taken(_)) => replay(log, &mut state).await?,
+            Err(AppendError::Unavailable(why)) => return Err(OpenError::Unavailable(why)),
+        }
+    }
+    Ok(Opened { state, number, snapshot, since })
+}
+
+/// Applies all entries from the state's position to the tail.
+async fn replay(log: &Arc<dyn CommitLog>, state: &mut State) -> Result<(), OpenError> {
+    let mut window = READS_FIRST;
+    let mut attempts = ATTEMPTS;
+    loop {
+        let read = read_ahead(log.clone(), state.position(), window).await;
+        for bytes in read {
+            let position = state.position();
+            match bytes {
+                Ok(Some(bytes)) => {
+                    let (entry, body, _) = read_sound(log, position, bytes).await?;
+                    check_hash(state, &entry)?;
+                    state.apply(position, &entry, body);
+                }
+                Ok(None) => return Ok(()),
+                Err(error) if attempts == 0 => return Err(OpenError::Unavailable(error.to_string())),
+                Err(_) => {
+                    attempts -= 1;
+                    break;
+                }
+            }
+        }
+        window = (window * 2).min(READS_MAX);
+    }
+}
+
+fn check_hash(state: &State, entry: &Entry) -> Result<(), OpenError> {
+    let Some(hash) = entry.hash else { return Ok(()) };
+    state
+        .check_hash(hash)
+        .map_err(|diverged| OpenError::Damaged("the metastore".to_owned(), diverged.to_string()))
+}

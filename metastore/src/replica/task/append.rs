@@ -1,0 +1,129 @@
+//! The append side: submissions become entries, and entries are offered to the log until it is known what stands at
+//! every position that was tried.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ebb_protocol::ids::{AgentEpoch, LogPosition};
+use futures::FutureExt;
+
+use super::{Event, Fact, Task, pause_for};
+use crate::{
+    command::Command,
+    entry::Entry,
+    log::{AppendError, RetryConfig},
+    replica::{
+        flight::OwnEntry,
+        submission::{Queued, Waiter},
+    },
+};
+
+/// Submissions are put together in an entry up to this weight: commands and batches.
+const ENTRY_WEIGHT_MAX: usize = 1 << 16;
+
+impl Task {
+    pub(super) fn takes_entries(&self) -> bool {
+        // Before the agent is registered its entries have no order but that of the log.
+        self.ended.is_some() || if self.registered { self.flight.has_room() } else { self.flight.is_empty() }
+    }
+
+    /// Puts what waits into entries, as far as there is room, and offers them to the log.
+    pub(super) fn write_entries(&mut self) {
+        if let Some(error) = self.ended.clone() {
+            self.own_submission = None;
+            while let Some(queued) = self.next_queued() {
+                queued.refuse(error.clone());
+            }
+            return;
+        }
+        while self.takes_entries() {
+            let Some((commands, body, waiters)) = self.gather() else { break };
+            let own = self.write(commands, body);
+            self.flight.push(own, waiters);
+        }
+        for (position, own) in self.flight.offers(self.applied, self.vigil.now()) {
+            self.append(position, own, Duration::ZERO);
+        }
+    }
+
+    pub(super) fn next_queued(&mut self) -> Option<Queued> {
+        self.held.take().or_else(|| self.queue.try_recv().ok())
+    }
+
+    /// What the next entry holds: as many submissions as wait, with one body at most.
+    pub(super) fn gather(&mut self) -> Option<(Vec<Command>, Vec<Bytes>, Vec<Waiter>)> {
+        let mut commands = Vec::new();
+        let mut body = Vec::new();
+        let mut waiters = Vec::new();
+        let mut weight = 0;
+        while let Some(queued) = self.next_queued() {
+            weight += queued.submission.weight();
+            let second_body = !body.is_empty() && !queued.submission.body.is_empty();
+            if !waiters.is_empty() && (second_body || weight > ENTRY_WEIGHT_MAX) {
+                self.held = Some(queued);
+                break;
+            }
+            let Some((submission, waiter)) = queued.take() else { continue };
+            commands.extend(submission.commands);
+            body.extend(submission.body);
+            waiters.push(waiter);
+        }
+        if let Some(own) = self.own_submission.take() {
+            commands.extend(own.commands);
+        }
+        (!commands.is_empty() || !waiters.is_empty()).then_some((commands, body, waiters))
+    }
+
+    pub(super) fn write(&mut self, commands: Vec<Command>, body: Vec<Bytes>) -> OwnEntry {
+        let state = self.shared.state.read();
+        let epoch = state.agents().find(|agent| agent.id == self.agent).map(|agent| agent.epoch);
+        let entry = Entry {
+            id: self.ids.entry(),
+            agent: self.agent,
+            epoch: epoch.unwrap_or(AgentEpoch(0)),
+            number: self.number,
+            time: self.clock.now(),
+            hash: Some(state.hash()),
+            commands,
+        };
+        self.number += 1;
+        OwnEntry::new(entry, body)
+    }
+
+    pub(super) fn append(&self, position: LogPosition, own: Arc<OwnEntry>, pause: Duration) {
+        let log = self.log.clone();
+        let append = async move {
+            pause_for(pause).await;
+            Event::Appended { position, answer: log.append(position, &own.bytes).await }
+        };
+        self.work.push(append.boxed());
+    }
+
+    pub(super) fn appended(&mut self, position: LogPosition, answer: Result<(), AppendError>) {
+        let Some(attempt) = self.flight.attempt(position) else { return };
+        match answer {
+            Ok(()) => {
+                self.vigil.confirm(attempt.since);
+                if let Some(attempt) = self.flight.landed(position) {
+                    self.facts.insert(position, Fact::Own(attempt.own));
+                }
+            }
+            Err(AppendError::Taken(_)) => {
+                self.flight.lost(position);
+                if !self.facts.contains_key(&position) {
+                    self.read_again(position, Duration::ZERO);
+                }
+            }
+            Err(AppendError::Unavailable(why)) => {
+                // The entry may stand there or may yet, so nothing else can be done but to go on asking.
+                tracing::warn!(%position, %why, "an append has no answer yet, trying again");
+                let (own, pause) = (attempt.own.clone(), self.pause());
+                self.append(position, own, pause);
+            }
+        }
+    }
+
+    pub(super) fn pause(&self) -> Duration {
+        RetryConfig::default().pauses(&self.random).next().unwrap_or_default()
+    }
+}
