@@ -4,6 +4,8 @@
 pub mod cache;
 mod config;
 mod reader;
+#[cfg(test)]
+mod testing;
 mod times;
 mod topics;
 pub mod writer;
@@ -148,7 +150,7 @@ impl Broker {
             replay_gets_max: config.replay_gets_in_flight_max,
         };
         let locate = cache::locate(metastore.clone());
-        let blocks = Blocks::new(Arc::clone(&cache), store.clone(), locate, limits);
+        let blocks = Blocks::new(cluster, Arc::clone(&cache), store.clone(), locate, limits);
         let warm = Arc::new(blocks.clone());
         metastore.on_body(warm.clone());
         let writer = Writer::start(cluster, metastore.clone(), store, warm, ids.clone(), &config);

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use ebb_metastore::{BodySink, Metastore, command::ObjectRef};
-use ebb_protocol::ids::{ByteRange, LogPosition};
+use ebb_protocol::ids::{ByteRange, ClusterId, LogPosition};
 use ebb_segment::{
     key,
     store::{SegmentStore, StoreError},
@@ -25,7 +25,7 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{BlockCache, BlockKey, ObjectSink, counters::ReadCounters};
+use super::{BlockCache, BlockKey, ObjectSink, counters::ReadCounters, header};
 
 /// Blocks that may be read ahead at once. When more are wanted, they are read when they are asked for.
 const READ_AHEAD_MAX: usize = 8;
@@ -68,6 +68,7 @@ pub(in crate::broker) struct Blocks {
 }
 
 struct Inner {
+    cluster: ClusterId,
     cache: Arc<dyn BlockCache>,
     store: SegmentStore,
     locate: Locate,
@@ -92,12 +93,14 @@ impl fmt::Debug for Blocks {
 
 impl Blocks {
     pub(in crate::broker) fn new(
+        cluster: ClusterId,
         cache: Arc<dyn BlockCache>,
         store: SegmentStore,
         locate: Locate,
         limits: BlockLimits,
     ) -> Self {
         let inner = Inner {
+            cluster,
             cache,
             store,
             locate,
@@ -213,7 +216,12 @@ impl Inner {
         let path = (self.locate)(object).ok_or_else(|| StoreError::Missing(format!("{object:?}")))?;
         let start = u64::from(key.index) * self.block_bytes;
         let range = ByteRange { start, len: self.block_bytes };
-        self.store.get_up_to(&path, range).await
+        let block = self.store.get_up_to(&path, range).await?;
+        if key.index == 0 {
+            header::check(self.cluster, object, &block)
+                .map_err(|what| StoreError::Damaged(path.to_string(), what))?;
+        }
+        Ok(block)
     }
 }
 
@@ -267,4 +275,124 @@ impl ObjectSink for Blocks {
 
 fn index_of(position: u64, block_bytes: u64) -> u32 {
     u32::try_from(position / block_bytes).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ebb_protocol::ids::SegmentId;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::broker::testing::{Bucket, GET_DELAY, segment};
+
+    fn blocks(bucket: &Bucket) -> Blocks {
+        bucket.blocks().0
+    }
+
+    fn key_of(segment: u128, index: u32) -> BlockKey {
+        BlockKey { object: ObjectRef::Segment(SegmentId(segment)), index }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn concurrent_misses_of_a_block_make_one_get() {
+        let bucket = Bucket::new();
+        let bytes = bucket.put(&segment(SegmentId(1), &[3000])).await;
+        let blocks = blocks(&bucket);
+        let reads = (0..10).map(|_| blocks.get(key_of(1, 1), Lane::Tail));
+        for read in futures::future::join_all(reads).await {
+            assert_eq!(read, Ok(bytes.slice(1024..2048)));
+        }
+        assert_eq!(bucket.gets(), 1);
+        let counts = blocks.counters().counts();
+        assert_eq!((counts.misses, counts.merged, counts.hits), (1, 9, 0));
+        assert_eq!(blocks.get(key_of(1, 1), Lane::Tail).await, Ok(bytes.slice(1024..2048)));
+        assert_eq!((bucket.gets(), blocks.counters().counts().hits), (1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_get_that_everybody_gave_up_is_made_again() {
+        let bucket = Bucket::new();
+        let bytes = bucket.put(&segment(SegmentId(1), &[100])).await;
+        let blocks = blocks(&bucket);
+        let given_up = tokio::time::timeout(GET_DELAY / 2, blocks.get(key_of(1, 0), Lane::Tail)).await;
+        assert!(given_up.is_err(), "the GET takes longer");
+        assert!(blocks.inner.in_flight.lock().is_empty(), "nobody waits for it any more");
+        assert_eq!(blocks.get(key_of(1, 0), Lane::Tail).await, Ok(bytes));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_get_is_not_kept() {
+        let bucket = Bucket::new();
+        let blocks = blocks(&bucket);
+        let missing = blocks.get(key_of(1, 0), Lane::Tail).await;
+        assert!(matches!(missing, Err(StoreError::Missing(_))), "{missing:?}");
+        let bytes = bucket.put(&segment(SegmentId(1), &[100])).await;
+        assert_eq!(blocks.get(key_of(1, 0), Lane::Tail).await, Ok(bytes));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn own_writes_need_no_get() {
+        let bucket = Bucket::new();
+        let segment = segment(SegmentId(1), &[700, 3000, 20]);
+        let bytes = bucket.put(&segment).await;
+        let blocks = blocks(&bucket);
+        blocks.written(ObjectRef::Segment(segment.id), &segment.pieces);
+        let range = ByteRange { start: 0, len: segment.bytes };
+        let mut read = BytesMut::new();
+        for key in blocks.keys(ObjectRef::Segment(segment.id), range) {
+            read.extend_from_slice(&blocks.get(key, Lane::Tail).await.expect("a cached block"));
+        }
+        assert_eq!(read.freeze(), bytes);
+        assert_eq!(bucket.gets(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readers_far_behind_do_not_hold_up_those_at_the_tail() {
+        let bucket = Bucket::new();
+        bucket.put(&segment(SegmentId(1), &[8000])).await;
+        let blocks = blocks(&bucket);
+        let started = Instant::now();
+        let behind =
+            futures::future::join_all((0..4).map(|index| blocks.get(key_of(1, index), Lane::Replay)));
+        let tail = async {
+            tokio::time::sleep(Duration::from_micros(1)).await;
+            blocks.get(key_of(1, 5), Lane::Tail).await.expect("a block");
+            started.elapsed()
+        };
+        let (_, tail_took) = tokio::join!(behind, tail);
+        assert!(tail_took < GET_DELAY * 2, "the tail waited for {tail_took:?}");
+        assert!(started.elapsed() >= GET_DELAY * 4, "only one GET at a time for those behind");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reading_ahead_is_bounded_and_fills_the_cache() {
+        let bucket = Bucket::new();
+        bucket.put(&segment(SegmentId(1), &[40_000])).await;
+        let blocks = blocks(&bucket);
+        for index in 0..20 {
+            blocks.read_ahead(key_of(1, index));
+        }
+        tokio::time::sleep(GET_DELAY * 30).await;
+        assert_eq!(bucket.gets(), READ_AHEAD_MAX as u64);
+        blocks.get(key_of(1, 0), Lane::Tail).await.expect("a block");
+        assert_eq!(bucket.gets(), READ_AHEAD_MAX as u64, "it was in the cache");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_object_of_another_name_or_cluster_is_not_believed() {
+        let bucket = Bucket::new();
+        let segment = segment(SegmentId(1), &[100]);
+        bucket.put_at(&key::of(SegmentId(2)), &segment).await;
+        let wrong = blocks(&bucket).get(key_of(2, 0), Lane::Tail).await;
+        assert!(matches!(wrong, Err(StoreError::Damaged(..))), "{wrong:?}");
+
+        bucket.put(&segment).await;
+        let mut blocks = blocks(&bucket);
+        let inner = Arc::get_mut(&mut blocks.inner).expect("no other handle");
+        inner.cluster = ClusterId(99);
+        let foreign = blocks.get(key_of(1, 0), Lane::Tail).await;
+        assert!(matches!(foreign, Err(StoreError::Damaged(..))), "{foreign:?}");
+    }
 }

@@ -4,6 +4,7 @@
 mod blocks;
 mod counters;
 mod foyer;
+mod header;
 mod plain;
 
 use std::fmt;

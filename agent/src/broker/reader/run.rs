@@ -146,3 +146,130 @@ fn advance(bytes: &mut VecDeque<Bytes>, mut len: usize) {
 fn damaged(run: &BatchCoordinates, what: &str) -> StoreError {
     StoreError::Damaged(format!("{:?} at byte {}", run.object, run.range.start), what.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use ebb_metastore::command::ObjectRef;
+    use ebb_protocol::ids::{LeaderEpoch, SegmentId, Timestamp};
+    use ebb_segment::{format::Segment, key};
+    use object_store::{ObjectStoreExt, PutPayload};
+
+    use super::*;
+    use crate::broker::{
+        cache::{BlockCache, BlockKey},
+        testing::{Bucket, segment},
+    };
+
+    /// Coordinates of the segment's only run, whose records begin at offset 100.
+    fn coordinates(segment: &Segment) -> BatchCoordinates {
+        let run = segment.runs.first().expect("one run");
+        BatchCoordinates {
+            object: ObjectRef::Segment(segment.id),
+            range: run.range,
+            base: Offset(100),
+            last: Offset(99 + i64::from(run.batches)),
+            max_timestamp: Timestamp(1_000),
+        }
+    }
+
+    async fn read(blocks: &Blocks, run: &BatchCoordinates) -> Result<Vec<(i64, usize)>, StoreError> {
+        let placed = read_run(blocks, run, Lane::Tail).await?;
+        Ok(placed.iter().map(|placed| (placed.base.0, placed.batch.bytes().len())).collect())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn batches_are_found_wherever_blocks_end() {
+        let bucket = Bucket::new();
+        let (blocks, _) = bucket.blocks();
+        // Sizes around a block's 1024 bytes, so that blocks end inside batches and inside their length fields.
+        for (number, first) in (850_usize..1024).step_by(3).enumerate() {
+            let sizes = [first, 1, 2500, 1, 1, 900];
+            let segment = segment(SegmentId(number as u128), &sizes);
+            bucket.put(&segment).await;
+            let placed = read_run(&blocks, &coordinates(&segment), Lane::Tail).await.expect("a sound run");
+            let bases: Vec<_> = placed.iter().map(|placed| placed.base.0).collect();
+            assert_eq!(bases, [100, 101, 102, 103, 104, 105], "first batch of {first} bytes");
+            for (placed, size) in placed.iter().zip(sizes) {
+                assert_eq!(placed.batch, crate::broker::testing::batch(&[1_000], size));
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_damaged_cached_block_is_read_from_the_store_again() {
+        let bucket = Bucket::new();
+        let (blocks, cache) = bucket.blocks();
+        let segment = segment(SegmentId(1), &[3000]);
+        let bytes = bucket.put(&segment).await;
+        let run = coordinates(&segment);
+        read(&blocks, &run).await.expect("a sound run");
+        let gets = bucket.gets();
+
+        let mut bad = bytes.slice(1024..2048).to_vec();
+        *bad.get_mut(500).expect("a block") ^= 1;
+        let key = BlockKey { object: run.object, index: 1 };
+        cache.insert(key, bad.into());
+        assert_eq!(read(&blocks, &run).await.expect("read again").len(), 1);
+        assert!(bucket.gets() > gets, "the store was asked");
+        assert_eq!(blocks.counters().counts().damaged, 1);
+        assert_eq!(cache.get(key).await, Some(bytes.slice(1024..2048)), "the good block took its place");
+    }
+
+    /// A run's batches as a consumer would get them: base offset and leader epoch are filled in on the way out.
+    fn as_sent(placed: Vec<PlacedBatch>) -> Vec<Vec<u8>> {
+        let sent = |placed: PlacedBatch| {
+            let mut bytes = placed.batch.bytes().to_vec();
+            RecordBatch::set_position(&mut bytes, placed.base, LeaderEpoch(3));
+            bytes
+        };
+        placed.into_iter().map(sent).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bytes_damaged_in_the_store_are_never_given_out() {
+        let segment = segment(SegmentId(1), &[100, 1500, 100]);
+        let run = coordinates(&segment);
+        let sound_bucket = Bucket::new();
+        let sound_bytes = sound_bucket.put(&segment).await;
+        let sound = read_run(&sound_bucket.blocks().0, &run, Lane::Tail).await.expect("a sound run");
+        let sound = as_sent(sound);
+        let mut refused = 0;
+        for at in (run.range.start..run.range.end()).step_by(3) {
+            let bucket = Bucket::new();
+            let mut bytes = sound_bytes.to_vec();
+            *bytes.get_mut(usize::try_from(at).expect("small")).expect("inside") ^= 0x10;
+            bucket.objects().put(&key::of(segment.id), PutPayload::from(bytes)).await.expect("a put");
+            match read_run(&bucket.blocks().0, &run, Lane::Tail).await {
+                Ok(placed) => assert_eq!(as_sent(placed), sound, "byte {at}"),
+                Err(error) => {
+                    assert!(matches!(error, StoreError::Damaged(..)), "byte {at}: {error}");
+                    refused += 1;
+                }
+            }
+        }
+        // All but the bytes that are filled in: 12 of each batch's.
+        assert!(refused > (run.range.len - 3 * 16) / 3, "{refused} of {} bytes", run.range.len);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn coordinates_that_do_not_fit_the_bytes_are_refused() {
+        let bucket = Bucket::new();
+        let (blocks, _) = bucket.blocks();
+        let segment = segment(SegmentId(1), &[100, 100, 100]);
+        bucket.put(&segment).await;
+        let run = coordinates(&segment);
+        let mut shorter = run;
+        shorter.last = Offset(101);
+        let mut longer = run;
+        longer.last = Offset(103);
+        let mut elsewhere = run;
+        elsewhere.range.start += 1;
+        let mut beyond = run;
+        beyond.range.len += 900;
+        for wrong in [shorter, longer, elsewhere, beyond] {
+            let got = read(&blocks, &wrong).await;
+            assert!(matches!(got, Err(StoreError::Damaged(..))), "{wrong:?}: {got:?}");
+        }
+        assert_eq!(blocks.counters().counts().damaged, 4);
+    }
+}
