@@ -1,11 +1,13 @@
-//! The programs that end to end tests drive and that `tests/run` installs. Knows nothing of what the tests do
+//! The programs that end to end tests drive and that `tests/run` builds or installs. Knows nothing of what the tests do
 //! with them.
 
 use std::{env, fs::OpenOptions, io::Write, path::PathBuf};
 
-/// A program that is not part of the workspace.
+/// A program that a test starts as a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tool {
+    /// The product's own binary, built as users build it.
+    Ebb,
     /// The S3 server.
     Minio,
     /// The Python interpreter whose environment holds `tests/python/requirements.txt`.
@@ -23,6 +25,7 @@ impl Tool {
     #[must_use]
     pub fn variable(self) -> &'static str {
         match self {
+            Self::Ebb => "EBB_TEST_EBB",
             Self::Minio => "EBB_TEST_MINIO",
             Self::Python => "EBB_TEST_PYTHON",
             Self::Kcat => "EBB_TEST_KCAT",
@@ -31,7 +34,7 @@ impl Tool {
         }
     }
 
-    /// The program's path, or `None` when it was not installed. The caller then returns from its test, named by
+    /// The program's path, or `None` when it is not there. The caller then returns from its test, named by
     /// `test`; what it did not check is told by [`not_run`].
     #[must_use]
     pub fn find(self, test: &str) -> Option<PathBuf> {

@@ -1,6 +1,7 @@
 //! Checks of the repository itself: what the compiler and clippy do not see. Each check gives findings, and a test
 //! fails with them. Knows nothing of how the product works.
 
+pub mod commands;
 pub mod crates;
 pub mod dockerfile;
 pub mod markdown;
