@@ -2,6 +2,7 @@
 //! Decompression is streamed and capped: no size from the wire decides how much is allocated.
 //! Knows nothing of batches and records.
 
+mod lz4;
 mod snappy;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+use lz4_flex::frame::FrameDecoder;
 
 /// What records decompress to may have this many bytes by default.
 pub const DECOMPRESSED_BYTES_MAX: usize = 128 << 20;
@@ -101,7 +102,7 @@ impl Compression {
             Self::None => out.write_all(input),
             Self::Gzip => compress_gzip(input, out),
             Self::Snappy => snappy::compress(input, out),
-            Self::Lz4 => compress_lz4(input, out),
+            Self::Lz4 => lz4::compress(input, out),
             Self::Zstd => compress_zstd(input, out),
         };
         done.map_err(|e| self.corrupt(&e))
@@ -148,14 +149,6 @@ fn compress_gzip(input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::default());
     encoder.write_all(input)?;
     encoder.finish().map(drop)
-}
-
-/// Java's reader wants independent blocks; a content checksum would only repeat the batch's own.
-fn compress_lz4(input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
-    let frame = FrameInfo::new().block_mode(BlockMode::Independent).block_size(BlockSize::Max256KB);
-    let mut encoder = FrameEncoder::with_frame_info(frame, out);
-    encoder.write_all(input)?;
-    encoder.finish().map(drop).map_err(io::Error::other)
 }
 
 fn compress_zstd(input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
