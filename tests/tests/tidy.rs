@@ -33,6 +33,11 @@ fn rust_files_are_whole_and_say_what_they_are() {
 }
 
 #[test]
+fn only_the_edge_knows_kafkas_messages() {
+    report(|file| file.extension() == "rs", sources::check_wire);
+}
+
+#[test]
 fn the_repository_speaks_of_the_product_alone() {
     report(|file| file.path != "Cargo.lock", words::check);
 }

@@ -14,6 +14,25 @@ const UNFINISHED: [&str; 4] =
 const IGNORED: &str = concat!("#[ig", "nore");
 const SELECT: &str = concat!("sel", "ect!");
 
+// Kafka's messages as structs. What lies below the handlers works with ids, batches and coordinates.
+const WIRE: [&str; 2] = [concat!("kafka_", "protocol"), concat!("protocol::", "messages")];
+const WITHOUT_WIRE: [&str; 3] = ["agent/src/broker/", "agent/segment/", "metastore/"];
+
+/// Places where code that must not know Kafka's messages names them.
+#[must_use]
+pub fn check_wire(file: &File) -> Vec<Finding> {
+    if !WITHOUT_WIRE.iter().any(|folder| file.path.starts_with(folder)) {
+        return Vec::new();
+    }
+    (1..)
+        .zip(file.text.lines())
+        .filter(|(_, line)| {
+            WIRE.iter().any(|wire| line.contains(wire)) || line.trim().starts_with("messages::")
+        })
+        .map(|(number, _)| file.finding(number, "Kafka's messages end in the handlers: take ids and batches"))
+        .collect()
+}
+
 /// What is wrong with a Rust file.
 #[must_use]
 pub fn check(file: &File) -> Vec<Finding> {
@@ -55,6 +74,17 @@ fn unordered_selects(file: &File) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_the_edge_knows_kafkas_messages() {
+        let check = |path: &str, expected: usize| {
+            let file = File { path: path.to_owned(), text: format!("//! A.\nuse {}::a;\n", WIRE[0]) };
+            assert_eq!(check_wire(&file).len(), expected, "{path}");
+        };
+        check("agent/src/handlers/fetch.rs", 0);
+        check("agent/src/broker/mod.rs", 1);
+        check("metastore/src/lib.rs", 1);
+    }
 
     #[test]
     fn finds_what_a_rust_file_must_not_be() {
