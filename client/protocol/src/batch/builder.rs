@@ -17,6 +17,9 @@ use crate::{
     ids::{ProducerEpoch, ProducerId, Sequence, Timestamp},
 };
 
+/// A builder keeps at most this much of its buffer from one batch to the next, in bytes.
+const BUFFER_KEPT_BYTES_MAX: usize = 4 << 20;
+
 /// Why a record cannot join a batch, or a batch cannot be finished.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
@@ -129,8 +132,9 @@ impl BatchBuilder {
             let mut batch = Vec::with_capacity(HEADER_BYTES + records.len() / 2);
             batch.extend_from_slice(header);
             compression.compress(records, &mut batch)?;
-            // The buffer is kept: the next batch needs no new one.
+            // The buffer is kept for the next batch, but not at the size of one that was out of the ordinary.
             self.buffer.clear();
+            self.buffer.shrink_to(BUFFER_KEPT_BYTES_MAX);
             batch
         };
         self.put_header(&mut batch, compression, producer);
