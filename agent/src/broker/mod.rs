@@ -20,11 +20,10 @@ use ebb_protocol::{
     ids::{ClusterId, IdSource, Offset, PartitionIndex, TopicId},
 };
 use ebb_segment::store::{SegmentStore, StoreError};
-
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    cache::{BlockCache, BlockLimits, Blocks, ReadCounts},
+    cache::{BlockCache, BlockLimits, Blocks, ReadCounts, Warmer},
     reader::Reader,
     writer::Writer,
 };
@@ -149,11 +148,11 @@ impl Broker {
             tail_gets_max: config.tail_gets_in_flight_max,
             replay_gets_max: config.replay_gets_in_flight_max,
         };
-        let locate = cache::locate(metastore.clone());
+        let locate = cache::locate(metastore.commit_log());
         let blocks = Blocks::new(cluster, Arc::clone(&cache), store.clone(), locate, limits);
-        let warm = Arc::new(blocks.clone());
-        metastore.on_body(warm.clone());
-        let writer = Writer::start(cluster, metastore.clone(), store, warm, ids.clone(), &config);
+        let warmer = Arc::new(Warmer::new(Arc::clone(&cache), config.cache_block_bytes));
+        metastore.on_body(warmer.clone());
+        let writer = Writer::start(cluster, metastore.clone(), store, warmer, ids.clone(), &config);
         let closing = CancellationToken::new();
         let reader = Reader::new(metastore.clone(), blocks.clone(), &config, closing.clone());
         Arc::new(Self { metastore, writer, reader, blocks, cache, clock, ids, config, closing })

@@ -23,7 +23,7 @@ use object_store::{
 };
 use uuid::Uuid;
 
-use super::cache::{BlockLimits, Blocks, PlainCache};
+use super::cache::{BlockLimits, Blocks, PlainCache, Warmer};
 
 pub(super) const CLUSTER: ClusterId = ClusterId(1);
 pub(super) const TOPIC: TopicId = TopicId(Uuid::from_u128(5));
@@ -94,6 +94,10 @@ impl Bucket {
         });
         let cache = Arc::new(PlainCache::new(1 << 20));
         (Blocks::new(CLUSTER, cache.clone(), self.store(), locate, limits), cache)
+    }
+
+    pub(super) fn warmer(&self, cache: Arc<PlainCache>) -> Warmer {
+        Warmer::new(cache, BLOCK_BYTES)
     }
 
     pub(super) fn gets(&self) -> u64 {

@@ -153,6 +153,12 @@ impl Metastore {
         self.shared.applied.subscribe()
     }
 
+    /// The commit log that it follows, for those who look for its objects and must not keep the replica alive.
+    #[must_use]
+    pub fn commit_log(&self) -> Arc<dyn CommitLog> {
+        Arc::clone(&self.log)
+    }
+
     /// The object that holds an inline body's entry.
     #[must_use]
     pub fn entry_object(&self, position: LogPosition) -> Option<Path> {

@@ -10,9 +10,9 @@ use std::{
     },
 };
 
-use bytes::{Bytes, BytesMut};
-use ebb_metastore::{BodySink, Metastore, command::ObjectRef};
-use ebb_protocol::ids::{ByteRange, ClusterId, LogPosition};
+use bytes::Bytes;
+use ebb_metastore::{command::ObjectRef, log::CommitLog};
+use ebb_protocol::ids::{ByteRange, ClusterId};
 use ebb_segment::{
     key,
     store::{SegmentStore, StoreError},
@@ -25,7 +25,7 @@ use object_store::path::Path;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-use super::{BlockCache, BlockKey, ObjectSink, counters::ReadCounters, header};
+use super::{BlockCache, BlockKey, counters::ReadCounters, header};
 
 /// Blocks that may be read ahead at once. When more are wanted, they are read when they are asked for.
 const READ_AHEAD_MAX: usize = 8;
@@ -43,10 +43,10 @@ pub(in crate::broker) enum Lane {
 pub(in crate::broker) type Locate = Box<dyn Fn(ObjectRef) -> Option<Path> + Send + Sync>;
 
 /// Finds segments by their ids and entries by the commit log.
-pub(in crate::broker) fn locate(metastore: Metastore) -> Locate {
+pub(in crate::broker) fn locate(log: Arc<dyn CommitLog>) -> Locate {
     Box::new(move |object| match object {
         ObjectRef::Segment(segment) => Some(key::of(segment)),
-        ObjectRef::Entry(position) => metastore.entry_object(position),
+        ObjectRef::Entry(position) => log.object(position),
     })
 }
 
@@ -242,37 +242,6 @@ impl Drop for InFlight {
     }
 }
 
-impl BodySink for Blocks {
-    fn entry(&self, position: LogPosition, pieces: &[Bytes]) {
-        self.written(ObjectRef::Entry(position), pieces);
-    }
-}
-
-impl ObjectSink for Blocks {
-    /// Copies the bytes: slices would keep the request buffers they point into alive, which the cache can not count.
-    fn written(&self, object: ObjectRef, pieces: &[Bytes]) {
-        let block_bytes = usize::try_from(self.inner.block_bytes).unwrap_or(usize::MAX);
-        let mut left: usize = pieces.iter().map(Bytes::len).sum();
-        let mut block = BytesMut::with_capacity(left.min(block_bytes));
-        let mut index = 0;
-        for piece in pieces {
-            let mut piece = piece.as_ref();
-            while let Some((part, rest)) = piece.split_at_checked(piece.len().min(block_bytes - block.len()))
-                && !part.is_empty()
-            {
-                block.extend_from_slice(part);
-                piece = rest;
-                left -= part.len();
-                if block.len() == block_bytes || left == 0 {
-                    let full = std::mem::replace(&mut block, BytesMut::with_capacity(left.min(block_bytes)));
-                    self.inner.cache.insert(BlockKey { object, index }, full.freeze());
-                    index += 1;
-                }
-            }
-        }
-    }
-}
-
 fn index_of(position: u64, block_bytes: u64) -> u32 {
     u32::try_from(position / block_bytes).unwrap_or(u32::MAX)
 }
@@ -285,7 +254,10 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::broker::testing::{Bucket, GET_DELAY, segment};
+    use crate::broker::{
+        cache::ObjectSink,
+        testing::{Bucket, GET_DELAY, segment},
+    };
 
     fn blocks(bucket: &Bucket) -> Blocks {
         bucket.blocks().0
@@ -337,10 +309,10 @@ mod tests {
         let bucket = Bucket::new();
         let segment = segment(SegmentId(1), &[700, 3000, 20]);
         let bytes = bucket.put(&segment).await;
-        let blocks = blocks(&bucket);
-        blocks.written(ObjectRef::Segment(segment.id), &segment.pieces);
+        let (blocks, cache) = bucket.blocks();
+        bucket.warmer(cache).written(ObjectRef::Segment(segment.id), &segment.pieces);
         let range = ByteRange { start: 0, len: segment.bytes };
-        let mut read = BytesMut::new();
+        let mut read = bytes::BytesMut::new();
         for key in blocks.keys(ObjectRef::Segment(segment.id), range) {
             read.extend_from_slice(&blocks.get(key, Lane::Tail).await.expect("a cached block"));
         }
