@@ -318,3 +318,29 @@ async fn a_stream_of_small_appends_waits_for_little_more_than_one_put() {
     assert!(median <= Duration::from_micros(34_500), "{median:?}");
     assert_eq!(rig.high_watermark(0), Offset(1_000));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn on_many_threads_offsets_are_dense_and_everybody_keeps_its_order() {
+    const APPENDS: usize = 200;
+    let config = BrokerConfig { unflushed_bytes_max: 200_000, ..small_segments() };
+    let rig = Arc::new(Rig::new(memory(), config).await);
+    let producers = (0..4).map(|_| {
+        let rig = Arc::clone(&rig);
+        tokio::spawn(async move {
+            let mut pending = Vec::new();
+            for at in 0..APPENDS {
+                pending.push(append(&rig, 0, if at % 7 == 0 { 15_000 } else { 500 }).await);
+            }
+            futures::future::join_all(pending.into_iter().map(base)).await
+        })
+    });
+    let mut all = Vec::new();
+    for bases in futures::future::join_all(producers).await {
+        let bases = bases.expect("no panic");
+        assert!(bases.is_sorted(), "{bases:?}");
+        all.extend(bases);
+    }
+    all.sort_unstable();
+    let dense: Vec<Offset> = (0..).map(Offset).take(4 * APPENDS).collect();
+    assert_eq!(all, dense);
+}
