@@ -46,12 +46,12 @@ impl Default for BrokerConfig {
             uploads_in_flight_max: 4,
             flushes_per_second_max: 200.0,
             append_deadline: Duration::from_secs(30),
-            cache_block_bytes: 1 << 20,
+            cache_block_bytes: 4 << 20,
             cache_memory_bytes: 256 << 20,
             cache_disk: None,
             fetch_bytes_max: 16 << 20,
-            replies_bytes_max: 128 << 20,
-            tail_gets_in_flight_max: 32,
+            replies_bytes_max: 64 << 20,
+            tail_gets_in_flight_max: 16,
             replay_gets_in_flight_max: 8,
         }
     }

@@ -6,6 +6,8 @@ mod config;
 mod reader;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod times;
 mod topics;
 pub mod writer;

@@ -3,10 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use ebb_metastore::command::ObjectRef;
+use ebb_metastore::{
+    Metastore, MetastoreConfig, Submission,
+    command::{Command, CreateTopic, Endpoint, ObjectRef, RegisterAgent},
+    log::{CommitLog, RetryConfig, bucket::BucketLog, memory::MemoryLog},
+    outcome::Outcome,
+    state::State,
+};
 use ebb_protocol::{
     batch::{BatchBuilder, Compression, RecordBatch},
-    ids::{ClusterId, PartitionIndex, SegmentId, Timestamp, TopicId},
+    clock::{Clock, SharedClock},
+    ids::{ClusterId, IdSource, PartitionIndex, SegmentId, Timestamp, TopicId, TopicName},
     random::Random,
 };
 use ebb_segment::{
@@ -15,6 +22,7 @@ use ebb_segment::{
     key,
     store::{SegmentStore, StoreConfig},
 };
+use futures::StreamExt;
 use object_store::{
     ObjectStore, ObjectStoreExt, PutPayload,
     memory::InMemory,
@@ -23,7 +31,10 @@ use object_store::{
 };
 use uuid::Uuid;
 
-use super::cache::{BlockLimits, Blocks, PlainCache, Warmer};
+use super::{
+    Append, Broker, BrokerConfig,
+    cache::{BlockLimits, Blocks, PlainCache, Warmer},
+};
 
 pub(super) const CLUSTER: ClusterId = ClusterId(1);
 pub(super) const TOPIC: TopicId = TopicId(Uuid::from_u128(5));
@@ -100,7 +111,118 @@ impl Bucket {
         Warmer::new(cache, BLOCK_BYTES)
     }
 
+    /// The keys below a prefix, sorted by the segments' ids and so by age.
+    pub(super) async fn keys(&self, prefix: &str) -> Vec<Path> {
+        let objects = self.inner.list(Some(&Path::from(prefix)));
+        let mut keys: Vec<Path> =
+            objects.map(|object| object.expect("a listing in memory").location).collect().await;
+        keys.sort_by_key(key::parse);
+        keys
+    }
+
+    pub(super) async fn flip_bit(&self, path: &Path, at: usize) {
+        let found = self.inner.get(path).await.expect("an object");
+        let mut bytes = found.bytes().await.expect("its bytes").to_vec();
+        *bytes.get_mut(at).expect("a byte of the object") ^= 1;
+        self.inner.put(path, PutPayload::from(bytes)).await.expect("a put in memory");
+    }
+
+    pub(super) async fn delete(&self, path: &Path) {
+        self.inner.delete(path).await.expect("a delete in memory");
+    }
+
     pub(super) fn gets(&self) -> u64 {
         self.inner.counters().counts().gets
     }
+}
+
+/// A clock that stands at a given time.
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000_000)
+    }
+}
+
+/// A bucket and a commit log that agents share.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) bucket: Bucket,
+    log: Arc<dyn CommitLog>,
+    config: BrokerConfig,
+    seeds: Random,
+}
+
+impl Cluster {
+    /// Agents that put every flush as a segment; the log is in memory.
+    pub(super) fn with_segments() -> Self {
+        let config = BrokerConfig { inline_bytes_max: 0, ..test_config() };
+        Self::new(Bucket::new(), Arc::new(MemoryLog::new()), config)
+    }
+
+    /// Agents whose flushes ride in the entries of a log in the bucket.
+    pub(super) fn with_inline_bodies() -> Self {
+        let bucket = Bucket::new();
+        let log = BucketLog::new(bucket.objects(), Random::from_seed(2), RetryConfig::default());
+        Self::new(bucket, Arc::new(log), BrokerConfig { inline_bytes_max: 1 << 20, ..test_config() })
+    }
+
+    fn new(bucket: Bucket, log: Arc<dyn CommitLog>, config: BrokerConfig) -> Self {
+        Self { bucket, log, config, seeds: Random::from_seed(3) }
+    }
+
+    /// Starts an agent with an empty cache, which registers itself.
+    pub(super) async fn agent(&self) -> Arc<Broker> {
+        let clock: SharedClock = Arc::new(FixedClock);
+        let ids = IdSource::new(clock.clone(), self.seeds.fork());
+        let agent = ids.agent();
+        let metastore = Metastore::open(
+            agent,
+            Arc::clone(&self.log),
+            self.bucket.objects(),
+            clock.clone(),
+            ids.clone(),
+            self.seeds.fork(),
+            MetastoreConfig::default(),
+        )
+        .await
+        .expect("a metastore opens");
+        let quic = Endpoint { host: agent.to_string(), port: 9093 };
+        let register =
+            RegisterAgent { agent, kafka: None, quic: Some(quic), zone: String::new(), understands: 1 };
+        let register = Submission { commands: vec![Command::RegisterAgent(register)], body: Vec::new() };
+        metastore.submit(register).await.expect("an agent registers");
+        let cluster = metastore.read(State::cluster).expect("the cluster is founded");
+        let cache = Arc::new(PlainCache::new(1 << 20));
+        Broker::new(cluster, metastore, self.bucket.store(), cache, clock, ids, self.config.clone())
+    }
+
+    /// Starts an agent, and creates [`TOPIC`] with three partitions.
+    pub(super) async fn agent_with_topic(&self) -> Arc<Broker> {
+        let broker = self.agent().await;
+        let name = TopicName::new("flights").expect("a valid name");
+        let create = CreateTopic { topic: TOPIC, name, partitions: 3, config: Vec::new() };
+        let outcomes = submit(&broker, Command::CreateTopic(create)).await;
+        assert_eq!(outcomes, [Outcome::Done]);
+        broker
+    }
+}
+
+fn test_config() -> BrokerConfig {
+    BrokerConfig { cache_block_bytes: BLOCK_BYTES, ..BrokerConfig::default() }
+}
+
+pub(super) async fn submit(broker: &Broker, command: Command) -> Vec<Outcome> {
+    let submission = Submission { commands: vec![command], body: Vec::new() };
+    broker.metastore().submit(submission).await.expect("a command is recorded")
+}
+
+/// Appends batches to a partition of [`TOPIC`] in one flush and gives their base offsets.
+pub(super) async fn append(broker: &Broker, partition: i32, batches: &[RecordBatch]) -> Vec<i64> {
+    let partition = PartitionIndex(partition);
+    let appends =
+        batches.iter().map(|batch| Append { topic: TOPIC, partition, batch: batch.clone() }).collect();
+    let pending = broker.append(appends).await.expect("the writer takes appends");
+    pending.done().await.into_iter().map(|answer| answer.expect("an append succeeds").base.0).collect()
 }

@@ -26,6 +26,9 @@ const BLOCK_OVERHEAD_BYTES: usize = 256;
 /// foyer spreads its memory over at most this many parts, each with a lock of its own.
 const SHARDS_MAX: usize = 8;
 
+/// A part that holds fewer blocks than this would throw out what is still needed, as blocks fall on parts by chance.
+const SHARD_BLOCKS_MIN: usize = 32;
+
 /// foyer's disk tier frees its space in regions of this size; a region holds several of our blocks.
 const DISK_REGION_BYTES_MIN: u64 = 16 << 20;
 
@@ -76,8 +79,7 @@ fn memory(
         .with_name("blocks")
         .with_flush_on_close(false)
         .memory(config.cache_memory_bytes)
-        // A shard that holds only a few blocks would throw out what is still needed.
-        .with_shards((config.cache_memory_bytes / block / SHARDS_MAX).clamp(1, SHARDS_MAX))
+        .with_shards((config.cache_memory_bytes / block / SHARD_BLOCKS_MIN).clamp(1, SHARDS_MAX))
         .with_weighter(|_, block: &StoredBlock| block.0.len() + BLOCK_OVERHEAD_BYTES)
 }
 

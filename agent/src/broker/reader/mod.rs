@@ -5,7 +5,7 @@ mod plan;
 mod reply;
 mod run;
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use ebb_metastore::{Metastore, MetastoreError};
@@ -77,7 +77,8 @@ impl Reader {
     }
 
     /// Waits until there is enough to read, something is wrong, or the deadline has passed. A fetch that does not
-    /// find enough looks at the log's tail first: another agent may have acknowledged records.
+    /// find enough looks at the log's tail first: another agent may have acknowledged records. The error says that
+    /// the tail is not known.
     async fn wait_for(
         &self,
         reads: &[Read],
@@ -86,24 +87,28 @@ impl Reader {
         deadline: Instant,
     ) -> (Plan, Option<MetastoreError>) {
         let mut applied = self.metastore.applied();
-        let plan = self.plan(reads, bytes_max);
-        if plan.bytes >= bytes_min && !plan.has_refused() {
-            return (plan, None);
-        }
-        if let Err(error) = self.metastore.tail_check().await {
-            return (self.plan(reads, bytes_max), Some(error));
-        }
+        let mut tail = pin!(self.metastore.tail_check());
+        let mut tail_known = false;
         loop {
             applied.mark_unchanged();
             let plan = self.plan(reads, bytes_max);
-            if plan.bytes >= bytes_min || plan.has_refused() {
+            let enough = plan.bytes >= bytes_min || plan.has_refused();
+            if enough && (tail_known || !plan.has_unknown()) || tail_known && plan.has_unknown() {
                 return (plan, None);
             }
             tokio::select! {
                 biased;
-                () = self.closing.cancelled() => return (plan, None),
-                change = applied.changed() => if change.is_err() { return (plan, None) },
-                () = tokio::time::sleep_until(deadline) => return (plan, None),
+                () = self.closing.cancelled() => {
+                    return (plan, (!tail_known).then_some(MetastoreError::Closed));
+                }
+                looked = &mut tail, if !tail_known => match looked {
+                    Ok(_) => tail_known = true,
+                    Err(error) => return (self.plan(reads, bytes_max), Some(error)),
+                },
+                change = applied.changed() => if change.is_err() {
+                    return (plan, Some(MetastoreError::Closed));
+                },
+                () = tokio::time::sleep_until(deadline), if tail_known => return (plan, None),
             }
         }
     }

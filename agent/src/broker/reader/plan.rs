@@ -66,9 +66,14 @@ impl Plan {
         plan
     }
 
-    /// Whether a partition cannot be read: no reason to wait for more of the others.
+    /// Whether a partition cannot be read, so that there is no reason to wait for more of the others.
     pub(super) fn has_refused(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Refused(_) | Step::Unknown(_)))
+        self.steps.iter().any(|step| matches!(step, Step::Refused(_)))
+    }
+
+    /// Whether a partition cannot be read as far as this replica knows.
+    pub(super) fn has_unknown(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Unknown(_)))
     }
 
     /// The most bytes that reading may give.
