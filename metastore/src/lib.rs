@@ -13,4 +13,6 @@ mod replica;
 pub mod snapshot;
 pub mod state;
 
-pub use replica::{BodySink, Metastore, MetastoreConfig, MetastoreError, OpenError, Pending, Submission};
+pub use replica::{
+    BodySink, Metastore, MetastoreConfig, MetastoreError, OpenError, Pending, Submission, load,
+};

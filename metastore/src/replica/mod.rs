@@ -30,6 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::{
     error::{MetastoreError, OpenError},
+    open::load,
     shared::BodySink,
     submission::{Pending, Submission},
 };

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use ebb_protocol::{
     clock::SharedClock,
     ids::{AgentEpoch, AgentId, IdSource, LogPosition},
+    random::Random,
 };
+use object_store::ObjectStore;
 
 use super::{
     entries::{READS_MAX, read_ahead, read_sound},
@@ -71,6 +73,22 @@ pub(super) async fn open(
         }
     }
     Ok(Opened { state, number, snapshot, since })
+}
+
+/// Reads the state at the tail of the log without changing anything, for tools that only look. `None` when there is
+/// no cluster.
+///
+/// # Errors
+/// See [`OpenError`].
+pub async fn load(
+    log: &Arc<dyn CommitLog>,
+    store: Arc<dyn ObjectStore>,
+    random: Random,
+) -> Result<Option<State>, OpenError> {
+    let newest = Snapshots::new(store, random).newest().await?;
+    let mut state = newest.map_or_else(State::default, |(_, state)| state);
+    replay(log, &mut state).await?;
+    Ok(state.cluster().is_some().then_some(state))
 }
 
 /// Applies all entries from the state's position to the tail.
