@@ -7,6 +7,7 @@ mod bench;
 mod config;
 mod connect;
 mod consume;
+mod fsck;
 mod input;
 mod output;
 mod produce;
@@ -42,5 +43,6 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
         Command::Bench { command } => bench::run(command).await,
+        Command::Fsck(args) => fsck::run(args).await,
     }
 }

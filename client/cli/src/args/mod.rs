@@ -39,6 +39,8 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: BenchCommand,
     },
+    /// Check that the bucket and the metastore agree, and say what does not
+    Fsck(FsckArgs),
 }
 
 /// How to reach an agent.
@@ -161,6 +163,20 @@ pub(crate) struct ConsumeArgs {
     pub(crate) format: OutputFormat,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// `ebb fsck`.
+#[derive(Debug, Args)]
+pub(crate) struct FsckArgs {
+    /// The object store to check: file:///PATH, s3://BUCKET/PREFIX, gs://..., az://...
+    #[arg(long, env = "EBB_STORE", value_name = "URL", conflicts_with = "data_dir")]
+    pub(crate) store: Option<String>,
+    /// The data directory of `ebb dev` to check
+    #[arg(long, env = "EBB_DATA_DIR", default_value = agent::DATA_DIR_DEFAULT, value_name = "DIR")]
+    pub(crate) data_dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// How `ebb produce` reads its input.

@@ -1,0 +1,112 @@
+//! `ebb fsck`: opens the store, reads the metastore without changing it, and checks that both agree. It may run beside
+//! live agents: objects that are younger than its look at the metastore are not its business.
+
+mod objects;
+mod partitions;
+
+use std::{path::Path, sync::Arc};
+
+use ebb_metastore::{
+    load,
+    log::{CommitLog, RetryConfig, bucket::BucketLog},
+    state::State,
+};
+use ebb_protocol::random::Random;
+use object_store::ObjectStore;
+use serde::Serialize;
+
+use crate::{
+    agent::local_store,
+    args::FsckArgs,
+    output::{self, Failure},
+    progress::Progress,
+};
+
+/// What was found.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    /// The position of the next entry of the commit log.
+    position: u64,
+    topics: usize,
+    partitions: usize,
+    records: i64,
+    /// Objects that the state refers to, and their bytes.
+    objects: usize,
+    bytes: u64,
+    /// Segments that nothing refers to: left by a killed agent or a failed append, or dead and within their grace.
+    unreferenced: usize,
+    unreferenced_bytes: u64,
+    /// What is wrong, each naming the thing.
+    problems: Vec<String>,
+}
+
+pub(crate) async fn run(args: FsckArgs) -> Result<(), Failure> {
+    let url = match args.store {
+        Some(url) => url,
+        None => existing(&args.data_dir)?,
+    };
+    let store = ebb_segment::open::open(&url).map_err(Failure::new)?;
+    let report = check(&url, store).await?;
+    if args.json {
+        output::json(&report)?;
+    } else {
+        print(&url, &report)?;
+    }
+    match report.problems.len() {
+        0 => Ok(()),
+        count => Err(Failure::new(format!("{url}: {count} problems found"))),
+    }
+}
+
+/// The store of a data directory, which must be there: looking at nothing must not make something.
+fn existing(directory: &Path) -> Result<String, Failure> {
+    let directory = directory.canonicalize().map_err(Failure::with(format_args!(
+        "data directory {}: use --data-dir DIR or --store URL",
+        directory.display()
+    )))?;
+    Ok(local_store(&directory))
+}
+
+async fn check(url: &str, store: Arc<dyn ObjectStore>) -> Result<Report, Failure> {
+    let random = Random::from_os();
+    let log: Arc<dyn CommitLog> =
+        Arc::new(BucketLog::new(store.clone(), random.clone(), RetryConfig::default()));
+    let state = load(&log, store.clone(), random).await.map_err(Failure::with(url))?;
+    let state = state.ok_or_else(|| Failure::new(format!("{url}: no cluster is there")))?;
+    let mut report = summary(&state);
+    let expected = partitions::check(&state, &mut report.problems);
+    let mut progress = Progress::bytes(Some(report.bytes));
+    objects::check(&state, &store, &log, expected, &mut report, &mut progress).await?;
+    progress.finish();
+    Ok(report)
+}
+
+fn summary(state: &State) -> Report {
+    let summary = state.summary();
+    let bytes = state.references().objects.values().map(|used| used.bytes).sum();
+    Report {
+        position: summary.position.0,
+        topics: summary.topics,
+        partitions: summary.partitions,
+        records: summary.records,
+        objects: summary.objects_referenced,
+        bytes,
+        ..Report::default()
+    }
+}
+
+fn print(url: &str, report: &Report) -> Result<(), Failure> {
+    let Report { position, topics, partitions, records, objects, bytes, .. } = report;
+    output::line(format_args!("store         {url}"))?;
+    output::line(format_args!("commit log    {position} entries"))?;
+    output::line(format_args!("topics        {topics} with {partitions} partitions and {records} records"))?;
+    output::line(format_args!("objects       {objects} referenced, {bytes} bytes"))?;
+    output::line(format_args!(
+        "unreferenced  {} segments, {} bytes",
+        report.unreferenced, report.unreferenced_bytes
+    ))?;
+    for problem in &report.problems {
+        output::line(format_args!("problem       {problem}"))?;
+    }
+    if report.problems.is_empty() { output::line("The log is sound.") } else { Ok(()) }
+}
