@@ -2,9 +2,10 @@
 
 mod agents;
 mod commit;
-
+mod model;
 mod objects;
+mod ops;
 mod producers;
-
+mod random;
 mod support;
 mod topics;
