@@ -1,5 +1,7 @@
 //! The entry's bytes: golden bytes of every command kind, and what becomes of bytes that are no entry.
 
+mod text;
+
 use ebb_metastore::{
     command::{
         BatchFacts, BatchProducer, BodyPlace, Command, CommitSegment, CreateTopic, Endpoint, ObjectRef,
@@ -11,6 +13,7 @@ use ebb_protocol::ids::{
     AgentEpoch, AgentId, ByteRange, ClusterId, EntryId, LogPosition, Offset, PartitionIndex, ProducerEpoch,
     ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
 };
+use text::{hex, unhex};
 use uuid::Uuid;
 
 const GOLDEN: &str = include_str!("golden/entry-v1.hex");
@@ -95,24 +98,6 @@ fn entry() -> Entry {
         hash: Some(StateHash { position: LogPosition(8), chain: 0xfeed_face_cafe_beef }),
         commands: commands(),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .chunks(32)
-        .map(|line| {
-            line.iter().map(|byte| format!("{byte:02x}")).chain(["\n".to_owned()]).collect::<String>()
-        })
-        .collect()
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text.bytes().filter(u8::is_ascii_hexdigit).collect();
-    let byte = |pair: &[u8]| {
-        let pair = std::str::from_utf8(pair).expect("hexadecimal digits are ASCII");
-        u8::from_str_radix(pair, 16).expect("only hexadecimal digits were kept")
-    };
-    digits.chunks(2).map(byte).collect()
 }
 
 /// Seals a head again after a test changed it.

@@ -74,7 +74,7 @@ fn rows_end_where_a_batch_is_not_taken() {
         numbered(id, 0, 30, 1),
         batch(3),
     ];
-    let object = ObjectRef::Segment(segment(u64::MAX / 2 + world.state.position().0));
+    let object = ObjectRef::Segment(segment((1 << 40) + world.state.position().0));
     let expect = [
         appended(10),
         appended(11),

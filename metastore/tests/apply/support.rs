@@ -69,7 +69,7 @@ impl World {
 
     /// Commits a fresh segment with these batches for a partition of topic 1.
     pub(crate) fn commit(&mut self, partition: i32, batches: Vec<BatchFacts>) -> Vec<BatchOutcome> {
-        let segment = segment(u64::MAX / 2 + self.state.position().0);
+        let segment = segment((1 << 40) + self.state.position().0);
         let outcome = self.run(commit(segment, vec![run(1, partition, 0, batches)]));
         match outcome {
             Outcome::Committed { mut runs } if runs.len() == 1 => runs.remove(0),

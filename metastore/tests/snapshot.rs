@@ -1,0 +1,101 @@
+//! The snapshot's bytes: golden bytes of a state with something of everything, and what becomes of bytes that are
+//! no snapshot.
+
+#[path = "apply/support.rs"]
+#[allow(dead_code, reason = "the tests of apply use all of it")]
+mod support;
+mod text;
+
+use ebb_metastore::{
+    command::{Command, ObjectRef},
+    outcome::{BatchOutcome, Outcome},
+    snapshot::{self, SnapshotError},
+    state::State,
+};
+use ebb_protocol::ids::{ClusterId, LogPosition, PartitionIndex, ProducerEpoch, ProducerId, Timestamp};
+
+use support::{
+    World, appended, batch, commit, commit_inline, create_topic, duplicate, entry, numbered, register, run,
+    segment, topic,
+};
+use text::{hex, unhex};
+
+const GOLDEN: &str = include_str!("golden/snapshot-v1.hex");
+
+/// A state in which nothing is empty.
+fn world() -> World {
+    let mut world = World::with_topic();
+    let runs = |partition| vec![run(1, partition, 0, vec![batch(1)])];
+    world.apply(entry(9, 0, 0, vec![Command::CreateCluster { cluster: ClusterId(7) }]), 0);
+    for agent in [2, 3] {
+        world.apply(entry(agent, 0, 0, vec![register(agent, Some(9092))]), 0);
+    }
+    for _ in 0..2 {
+        world.run(Command::InitProducer { current: None });
+    }
+    world.run(Command::InitProducer { current: Some((ProducerId(1), ProducerEpoch(0))) });
+    world.run(Command::AlterTopicConfig { topic: topic(1), changes: vec![("k".into(), Some("v".into()))] });
+    world.commit(0, vec![numbered(ProducerId(0), 0, 0, 2), numbered(ProducerId(0), 0, 2, 3)]);
+    world.run_with_body(commit_inline(segment(2), runs(1)), 100);
+    for forgotten in [true, false] {
+        let id = segment(500 + u64::from(forgotten));
+        world.run(commit(id, runs(2)));
+        world.run(Command::DeleteRecords { topic: topic(1), partition: PartitionIndex(2), before: None });
+        if forgotten {
+            world.run(Command::ForgetObjects { objects: vec![ObjectRef::Segment(id)] });
+        }
+    }
+    world.run(create_topic(2, "two", 1));
+    world.run(Command::TruncateLog { below: LogPosition(3) });
+    assert_eq!(world.run(Command::RaiseSweepBoundary { minted_before: Timestamp(400) }), Outcome::Done);
+    world
+}
+
+#[test]
+fn version_1_is_written_as_the_golden_bytes() {
+    assert_eq!(hex(&snapshot::encode(&world().state)), GOLDEN);
+}
+
+#[test]
+fn version_1_is_read_from_the_golden_bytes() {
+    let state = snapshot::decode(&unhex(GOLDEN)).expect("golden bytes are a snapshot");
+    assert_eq!(state, world().state);
+    // What snapshots leave out works again.
+    let mut world = World { state, ..world() };
+    assert_eq!(world.state.topic_id(&support::name("two")), Some(topic(2)));
+    assert_eq!(world.commit(0, vec![numbered(ProducerId(0), 0, 2, 3)]), [duplicate(2)]);
+    assert_eq!(world.commit(0, vec![batch(1)]), [appended(5)]);
+    world.time += ebb_metastore::limits::PRODUCER_IDLE_MS;
+    world.run(create_topic(3, "three", 1));
+    let [outcome] = world.commit(0, vec![numbered(ProducerId(0), 0, 5, 1)])[..] else { panic!("one batch") };
+    assert!(matches!(outcome, BatchOutcome::Refused(_)), "the producer was idle for too long: {outcome:?}");
+}
+
+#[test]
+fn an_empty_state_is_a_snapshot_too() {
+    let empty = State::default();
+    assert_eq!(snapshot::decode(&snapshot::encode(&empty)), Ok(empty));
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_is_noticed() {
+    let good = snapshot::encode(&world().state);
+    for at in 0..good.len() {
+        let mut bad = good.to_vec();
+        bad[at] ^= 0x10;
+        assert!(snapshot::decode(&bad).is_err(), "a flipped bit at {at} was not noticed");
+        assert!(snapshot::decode(&good[..at]).is_err(), "a cut at {at} was not noticed");
+    }
+}
+
+#[test]
+fn a_newer_version_is_refused_by_name() {
+    let mut newer = unhex(GOLDEN);
+    newer[4] = 2;
+    let error = snapshot::decode(&newer).expect_err("version 2 does not exist yet");
+    assert_eq!(error, SnapshotError::NewerVersion { found: 2 });
+    assert_eq!(
+        error.to_string(),
+        "the snapshot has format version 2, this version knows up to 1: use a newer ebb"
+    );
+}
