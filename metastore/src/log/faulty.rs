@@ -27,6 +27,8 @@ pub(crate) struct Faults {
     pub(crate) before: f64,
     /// A put fails although it was done.
     pub(crate) after: f64,
+    /// How long the answer takes once a put or get is done.
+    pub(crate) late_answer: Duration,
     /// A conditional put says `AlreadyExists` although nothing was written: a conflict with another.
     pub(crate) conflict: f64,
     /// A put is never answered; half of these are done.
@@ -51,6 +53,7 @@ impl Faults {
         Self {
             before: 0.05,
             after: 0.05,
+            late_answer: Duration::ZERO,
             conflict: 0.05,
             hang: 0.02,
             late: 0.03,
@@ -114,6 +117,13 @@ impl<S: ObjectStore> FaultyStore<S> {
         }
         if self.strikes(|f| f.before) { Err(fault("503 slow down")) } else { Ok(()) }
     }
+
+    async fn end(&self) {
+        let late = self.faults.lock().late_answer;
+        if !late.is_zero() {
+            sleep(late).await;
+        }
+    }
 }
 
 fn fault(what: &'static str) -> Error {
@@ -155,6 +165,7 @@ impl<S: ObjectStore> ObjectStore for FaultyStore<S> {
             return Err(fault("connection reset"));
         }
         let answer = self.inner.put_opts(at, payload, options).await;
+        self.end().await;
         if self.strikes(|f| f.after) { Err(fault("answer lost")) } else { answer }
     }
 
@@ -168,7 +179,9 @@ impl<S: ObjectStore> ObjectStore for FaultyStore<S> {
 
     async fn get_opts(&self, at: &Path, options: GetOptions) -> Result<GetResult> {
         self.begin().await?;
-        let found = self.inner.get_opts(at, options).await?;
+        let found = self.inner.get_opts(at, options).await;
+        self.end().await;
+        let found = found?;
         let (meta, range) = (found.meta.clone(), found.range.clone());
         let (attributes, extensions) = (found.attributes.clone(), found.extensions.clone());
         let mut bytes = found.bytes().await?.to_vec();

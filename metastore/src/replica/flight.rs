@@ -18,8 +18,8 @@
 //!   that is applied and is not the one that waits longest is a ghost.
 //!
 //! Two agents that race for positions make progress, because each position has a winner. So that the one with the
-//! longer way to the store wins too, an entry that keeps losing is offered at several positions at once: one of them
-//! takes effect, and the others are ghosts by the same argument.
+//! longer way to the store wins too, an entry that keeps losing is offered at the tail and at several positions behind
+//! it at once: one of them takes effect, and the others are ghosts by the same argument.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -33,10 +33,11 @@ use super::{submission::Waiter, vigil::Moment};
 use crate::{entry::Entry, log::EntryBytes};
 
 /// Positions at which an entry that keeps losing is offered at once.
-const SPREAD_MAX: u64 = 8;
+const SPREAD_MAX: u64 = 32;
 
-/// Positions that may be attempted and not yet applied, for each entry that may be in flight: room for ghosts.
-const SPAN_PER_ENTRY: u64 = 4;
+/// No position is attempted that lies further than this from the last one applied.
+const SPAN_MAX: u64 = 96;
+const _: () = assert!(SPAN_MAX > 2 * SPREAD_MAX, "an entry that keeps losing must be offered again");
 
 /// An entry that this agent wrote.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ pub(super) struct Flight {
     window_max: usize,
     /// How many entries may wait at present: one after a lost race, more with every success.
     window: usize,
-    /// Races that the entry that waits longest has lost.
+    /// Races lost, less those won: how hard the competition is.
     losses: u32,
 }
 
@@ -124,10 +125,16 @@ impl Flight {
         self.waiting.push_back(Waiting { own: Arc::new(own), waiters, offer: None });
     }
 
+    /// Whether an entry that keeps losing waits to be offered again. The tail should be looked up before, because the
+    /// winners have moved on meanwhile.
+    pub(super) fn is_beaten(&self) -> bool {
+        self.losses > 1 && self.waiting.front().is_some_and(|waiting| waiting.offer.is_none())
+    }
+
     /// What to append where, now that everything below `applied` is applied.
     pub(super) fn offers(&mut self, applied: LogPosition, now: Moment) -> Vec<(LogPosition, Arc<OwnEntry>)> {
         self.next = self.next.max(applied);
-        let end = LogPosition(applied.0 + SPAN_PER_ENTRY * self.window_max as u64);
+        let end = LogPosition(applied.0 + SPAN_MAX - SPREAD_MAX);
         let mut offers = Vec::new();
         for (index, waiting) in self.waiting.iter_mut().enumerate() {
             if waiting.offer.is_some() {
@@ -185,7 +192,7 @@ impl Flight {
     pub(super) fn applied(&mut self, position: LogPosition, id: EntryId) -> Option<Vec<Waiter>> {
         self.attempts.remove(&position);
         let first = self.waiting.pop_front_if(|waiting| waiting.own.entry.id == id)?;
-        self.losses = 0;
+        self.losses = self.losses.saturating_sub(1);
         self.window = (self.window * 2).min(self.window_max);
         Some(first.waiters)
     }
@@ -309,7 +316,7 @@ mod tests {
         let mut flight = flight(0..1);
         let mut counts = Vec::new();
         let mut applied = 0;
-        for _ in 0..6 {
+        for _ in 0..8 {
             let offered = offers(&mut flight, applied);
             counts.push(offered.len());
             for (position, _) in offered {
@@ -318,7 +325,7 @@ mod tests {
                 applied = position + 1;
             }
         }
-        assert_eq!(counts, [1, 1, 2, 4, 8, 8]);
+        assert_eq!(counts, [1, 1, 2, 4, 8, 16, 32, 32]);
         let last = offers(&mut flight, applied);
         assert!(apply(&mut flight, applied + 1, 0), "any of the {} takes effect", last.len());
         assert!(!apply(&mut flight, applied + 2, 0), "and only once");
@@ -361,7 +368,7 @@ mod tests {
                 }
             }
         }
-        assert!(flight.next <= LogPosition(SPAN_PER_ENTRY * 4 + SPREAD_MAX), "{:?}", flight.next);
+        assert!(flight.next <= LogPosition(SPAN_MAX), "{:?}", flight.next);
     }
 
     #[test]

@@ -41,6 +41,10 @@ impl Task {
             let own = self.write(commands, body);
             self.flight.push(own, waiters);
         }
+        if self.flight.is_beaten() && !self.tail_known {
+            return;
+        }
+        self.tail_known = false;
         for (position, own) in self.flight.offers(self.applied, self.vigil.now()) {
             self.append(position, own, Duration::ZERO);
         }

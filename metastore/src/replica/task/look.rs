@@ -45,15 +45,20 @@ impl Look {
 }
 
 impl Task {
-    /// Starts a look when somebody asked for one, and ends one when everything below the tail it found is applied.
-    pub(super) fn go_on_looking(&mut self) {
-        let asked = self.shared.asked();
+    /// Ends the look when everything below the tail that it found is applied.
+    pub(super) fn finish_look(&mut self) {
         if let Look::Found { asked, tail } = self.look
             && self.applied >= tail
         {
             self.end_look(asked, Ok(tail));
         }
-        if asked == self.shared.answered() {
+    }
+
+    /// Starts a look when somebody asked for one or an entry was beaten.
+    pub(super) fn start_look(&mut self) {
+        let asked = self.shared.asked();
+        let wanted = self.flight.is_beaten() && !self.tail_known;
+        if asked == self.shared.answered() && !wanted {
             return;
         }
         if self.stopped()
@@ -61,12 +66,14 @@ impl Task {
         {
             self.end_look(asked, Err(error));
         } else if matches!(self.look, Look::None) {
-            self.read_tail(asked, self.applied, 1);
+            // Whoever was beaten has something to read, and somebody who writes fast in front of it.
+            self.read_tail(asked, self.applied, if wanted { READS_MAX } else { 1 });
         }
     }
 
     fn end_look(&mut self, asked: u64, tail: Result<LogPosition, MetastoreError>) {
         self.look = Look::None;
+        self.tail_known = true;
         self.shared.looked(asked, tail);
     }
 

@@ -67,6 +67,8 @@ pub(super) struct Task {
     number: u64,
     registered: bool,
     look: Look,
+    /// The tail was looked up since an entry of ours was last offered.
+    tail_known: bool,
     vigil: Vigil,
     damaged_reads: u32,
     last_snapshot: LogPosition,
@@ -116,6 +118,7 @@ impl Task {
             number: opened.number,
             registered,
             look: Look::None,
+            tail_known: false,
             vigil,
             damaged_reads: 0,
             last_snapshot: opened.snapshot,
@@ -133,8 +136,9 @@ impl Task {
         let shared = self.shared.clone();
         loop {
             self.apply_facts();
+            self.finish_look();
             self.write_entries();
-            self.go_on_looking();
+            self.start_look();
             self.start_snapshot();
             if self.drained && self.held.is_none() && self.flight.is_empty() {
                 break;
