@@ -2,6 +2,7 @@
 
 mod agents;
 mod commit;
+mod forged;
 mod model;
 mod objects;
 mod ops;
