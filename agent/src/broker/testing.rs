@@ -172,6 +172,10 @@ impl Cluster {
         Self { bucket, log, config, seeds: Random::from_seed(3) }
     }
 
+    pub(super) fn with_config(self, config: BrokerConfig) -> Self {
+        Self { config, ..self }
+    }
+
     /// Starts an agent with an empty cache, which registers itself.
     pub(super) async fn agent(&self) -> Arc<Broker> {
         let clock: SharedClock = Arc::new(FixedClock);

@@ -8,11 +8,11 @@ use ebb_protocol::{
     ids::{Offset, PartitionIndex, Timestamp, TopicId, TopicName},
 };
 use ebb_segment::store::StoreError;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::{
-    Broker, FetchError, FoundOffset, OffsetQuery, Read, ReadBatches,
+    Broker, BrokerConfig, FetchError, FoundOffset, OffsetQuery, Read, ReadBatches,
     testing::{Cluster, GET_DELAY, PARTITION, TOPIC, append, batch, submit},
 };
 
@@ -244,6 +244,43 @@ async fn fetches_that_miss_the_same_block_share_a_get() {
         assert_eq!(offsets(&answer), [(0, 0)]);
     }
     assert_eq!(cluster.bucket.gets() - gets, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_far_behind_reads_ahead_and_one_at_the_tail_does_not() {
+    let cluster = Cluster::with_segments();
+    let writer = cluster.agent_with_topic().await;
+    for _ in 0..6 {
+        append(&writer, 0, &[batch(&[1], 1 << 20)]).await;
+    }
+    let reader = cluster.agent().await;
+    assert_eq!(offsets(&fetch(&reader, 5).await), [(5, 5)]);
+    assert_eq!(reader.read_counts().read_ahead, 0);
+    assert_eq!(offsets(&fetch(&reader, 0).await), [(0, 0)]);
+    sleep(Duration::from_secs(1)).await;
+    assert!(reader.read_counts().read_ahead > 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_alive_are_bounded_and_their_room_comes_back() {
+    let config = BrokerConfig { replies_bytes_max: 4_000, ..BrokerConfig::default() };
+    let broker = Cluster::with_segments().with_config(config).agent_with_topic().await;
+    append(&broker, 0, &[batch(&[1], 3_000)]).await;
+    let first = fetch(&broker, 0).await.expect("readable");
+    let slice = first.records.slice(10..20);
+    drop(first);
+    let second = timeout(1_000 * MS, fetch(&broker, 0)).await;
+    assert!(second.is_err(), "a slice of the first answer is alive");
+    drop(slice);
+    assert_eq!(offsets(&timeout(1_000 * MS, fetch(&broker, 0)).await.expect("there is room")), [(0, 0)]);
+    append(&broker, 1, &[batch(&[1], 9_000)]).await;
+    let reads = [read(1, 0, 1 << 20)];
+    let large = broker.fetch(&reads, 1, 1 << 20, Duration::ZERO).await;
+    assert_eq!(
+        offsets(large.first().expect("one answer")),
+        [(0, 0)],
+        "one batch may be larger than the budget"
+    );
 }
 
 #[tokio::test(start_paused = true)]
