@@ -13,7 +13,8 @@ pub struct BrokerConfig {
     pub inline_bytes_max: u64,
     /// Bytes of batches that may be taken in and not yet durable; more push back.
     pub unflushed_bytes_max: u64,
-    /// Segment uploads that may be in flight.
+    /// Segment uploads that may be in flight, inline ones included. More than the commit log's appends in flight
+    /// would make inline ones queue there.
     pub uploads_in_flight_max: usize,
     /// The sustained rate of flushes; linger grows under load to keep to it.
     pub flushes_per_second_max: f64,

@@ -46,8 +46,10 @@ impl FlushContext {
 pub(super) struct Flush {
     pub(super) id: SegmentId,
     pub(super) gathered: Gathered,
-    /// The permit of its upload; `None` when it rides inside the commit log's entry.
-    pub(super) upload: Option<OwnedSemaphorePermit>,
+    /// Whether it rides inside the commit log's entry.
+    pub(super) inline: bool,
+    /// Held until its bytes are stored: by its own PUT, or by the entry that carries them.
+    pub(super) upload: OwnedSemaphorePermit,
     /// When the upload is given up.
     pub(super) deadline: Instant,
     pub(super) turn: Turn,
@@ -83,17 +85,16 @@ impl Turn {
 
 /// Carries a flush out: makes the segment durable, commits it in its turn, and answers.
 pub(super) async fn run(context: Arc<FlushContext>, flush: Flush) {
-    let Flush { id, gathered, upload, deadline, mut turn } = flush;
+    let Flush { id, gathered, inline, upload, deadline, mut turn } = flush;
     let Gathered { batches, waiters, .. } = gathered;
     let (segment, order) = format::build(context.cluster, id, &batches);
-    let commit = commit_command(&segment, &order, &batches, upload.is_none());
-    let stored = match upload {
-        None => Ok(segment.pieces),
-        Some(permit) => {
-            let stored = put(&context, &segment, deadline).await.map(|()| Vec::new());
-            drop(permit);
-            stored
-        }
+    let commit = commit_command(&segment, &order, &batches, inline);
+    let (stored, upload) = if inline {
+        (Ok(segment.pieces), Some(upload))
+    } else {
+        let stored = put(&context, &segment, deadline).await.map(|()| Vec::new());
+        drop(upload);
+        (stored, None)
     };
     // A segment that could not be stored keeps its turn as well: what follows it must not overtake what precedes it.
     turn.come().await;
@@ -109,6 +110,7 @@ pub(super) async fn run(context: Arc<FlushContext>, flush: Flush) {
         Ok(pending) => outcome::answers(pending.outcomes().await, &order, batches.len()),
         Err(error) => vec![Err(error); batches.len()],
     };
+    drop(upload);
     answer(waiters, answers);
 }
 

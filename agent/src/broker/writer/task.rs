@@ -66,7 +66,8 @@ pub(super) struct WriterTask {
     requests: mpsc::UnboundedReceiver<Request>,
     config: BrokerConfig,
     linger: Linger,
-    /// Permits of `uploads_in_flight_max`.
+    /// Permits of `uploads_in_flight_max`. An inline flush holds one too: submitted faster than the commit log takes
+    /// bodies, they would queue there, each on its own, instead of gathering here.
     uploads: Arc<Semaphore>,
     open: Gathered,
     opened: Instant,
@@ -130,31 +131,28 @@ impl WriterTask {
         self.open.add(request);
     }
 
-    /// Waits until the open segment is due and may go; gives the upload's permit, or `None` for an inline flush.
-    fn ready(&self, full: bool) -> impl Future<Output = Option<OwnedSemaphorePermit>> + use<> {
+    /// Waits until the open segment is due and may go; gives its upload's permit.
+    fn ready(&self, full: bool) -> impl Future<Output = OwnedSemaphorePermit> + use<> {
         let idle = self.flushes.is_empty();
         let due =
             self.linger.due(OpenSegment { opened: self.opened, full, idle, last_flush: self.last_flush });
-        let inline = self.open.bytes <= self.config.inline_bytes_max && self.context.carries_bodies();
         let uploads = Arc::clone(&self.uploads);
         async move {
             if due > Instant::now() {
                 sleep_until(due).await;
             }
-            if inline {
-                return None;
-            }
-            Some(uploads.acquire_owned().await.expect("nobody closes this semaphore"))
+            uploads.acquire_owned().await.expect("nobody closes this semaphore")
         }
     }
 
-    fn flush(&mut self, upload: Option<OwnedSemaphorePermit>) {
+    fn flush(&mut self, upload: OwnedSemaphorePermit) {
         let now = Instant::now();
         self.last_flush = Some(now);
         let (turn, next) = self.last_turn.follow();
         let flush = Flush {
             // Minted here and nowhere else, so that ids increase in the order of the turns.
             id: self.ids.segment(),
+            inline: self.open.bytes <= self.config.inline_bytes_max && self.context.carries_bodies(),
             gathered: std::mem::take(&mut self.open),
             upload,
             deadline: self.opened + self.config.append_deadline,
