@@ -5,7 +5,7 @@ use std::time::Duration;
 use ebb_metastore::command::Command;
 use ebb_protocol::{
     batch::RecordBatch,
-    ids::{Offset, PartitionIndex, Timestamp, TopicId, TopicName},
+    ids::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicName},
 };
 use ebb_segment::store::StoreError;
 use tokio::time::{Instant, sleep, timeout};
@@ -333,6 +333,18 @@ async fn an_empty_partition_has_ends_and_no_times() {
     let found = broker.find_offsets(&queries).await;
     let found: Vec<_> = found.into_iter().map(|f| f.expect("readable").map(|found| found.offset.0)).collect();
     assert_eq!(found, [Some(0), Some(0), None, None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_past_epoch_ends_at_the_high_watermark() {
+    let broker = Cluster::with_segments().agent_with_topic().await;
+    append(&broker, 0, &[batch(&[1, 2], 10)]).await;
+    let now = fetch(&broker, 0).await.expect("readable").head.epoch;
+    let end = broker.end_of_epoch(TOPIC, PARTITION, now).await;
+    assert_eq!(end, Ok(Some((now, Offset(2)))));
+    assert_eq!(broker.end_of_epoch(TOPIC, PARTITION, LeaderEpoch(now.0 + 1)).await, Ok(None));
+    let unknown = broker.end_of_epoch(TOPIC, PartitionIndex(9), now).await;
+    assert_eq!(unknown, Err(FetchError::UnknownPartition));
 }
 
 #[tokio::test(start_paused = true)]

@@ -64,8 +64,7 @@ impl Broker {
         found
     }
 
-    /// Where a leader epoch ends: the largest epoch at or below the one asked for, and the offset after its last
-    /// record. The log is never cut back, so every past epoch's records are still where they were, and each ends at
+    /// Where a leader epoch ends: the epoch asked for, and the offset after its last record. The log is never cut back, so every past epoch's records are still where they were, and each ends at
     /// the high watermark for all that a client can do with the answer. `None` for an epoch that is yet to come.
     ///
     /// # Errors
