@@ -4,6 +4,8 @@
 mod agent;
 pub mod broker;
 pub mod config;
+mod connection;
 pub mod listen;
+mod metrics;
 
 pub use agent::{Addresses, Agent, Environment, StartError, Storage};
