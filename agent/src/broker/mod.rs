@@ -213,11 +213,16 @@ impl Broker {
         self.reader.fetch(reads, bytes_min, bytes_max, wait).await
     }
 
-    /// Takes no more appends, flushes and commits what was taken in, answers the fetches that wait, and closes the
-    /// metastore replica.
-    pub async fn shutdown(&self) {
+    /// Takes no more appends, flushes and commits what was taken in, and answers the fetches that wait. Commands can
+    /// still be submitted to the metastore.
+    pub async fn drain(&self) {
         self.writer.shutdown().await;
         self.closing.cancel();
+    }
+
+    /// Drains, and closes the metastore replica and the cache.
+    pub async fn shutdown(&self) {
+        self.drain().await;
         self.metastore.shutdown().await;
         self.cache.close().await;
     }

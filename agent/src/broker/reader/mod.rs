@@ -160,8 +160,9 @@ impl Reader {
         let lane = if runs.is_tail() { Lane::Tail } else { Lane::Replay };
         let head = runs.head;
         let mut reply = Reply::new(&runs);
-        let mut read =
-            stream::iter(&runs.runs).map(|run| read_run(&self.blocks, run, lane)).buffered(RUNS_AT_ONCE);
+        // Futures in a list: a closure in the stream would keep callers' futures from being `Send`.
+        let reads: Vec<_> = runs.runs.iter().map(|run| read_run(&self.blocks, run, lane)).collect();
+        let mut read = stream::iter(reads).buffered(RUNS_AT_ONCE);
         while let Some(run) = read.next().await {
             match run {
                 Ok(batches) => {
