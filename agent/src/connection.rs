@@ -18,7 +18,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::timeout,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::Limits,
@@ -53,6 +53,10 @@ pub(crate) struct Shared {
     pub(crate) metrics: Arc<Metrics>,
     /// Fires when no further request is to be read.
     pub(crate) draining: CancellationToken,
+    /// Fires when what is still open is to be dropped.
+    pub(crate) aborting: CancellationToken,
+    /// Listeners and connections.
+    pub(crate) tasks: TaskTracker,
 }
 
 impl Shared {
@@ -60,7 +64,26 @@ impl Shared {
     pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>, draining: CancellationToken) -> Self {
         // A frame that is allowed must fit the budget, or it would wait for ever.
         let budget = limits.requests_bytes_max.max(limits.frame_bytes_max).min(Semaphore::MAX_PERMITS);
-        Self { limits, requests_bytes: Arc::new(Semaphore::new(budget)), metrics, draining }
+        Self {
+            limits,
+            requests_bytes: Arc::new(Semaphore::new(budget)),
+            metrics,
+            draining,
+            aborting: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// Runs a listener or connection until it ends or is aborted.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let aborting = self.aborting.clone();
+        self.tasks.spawn(async move {
+            tokio::select! {
+                biased;
+                () = aborting.cancelled() => {}
+                () = task => {}
+            }
+        });
     }
 
     /// How long `bytes` may take to come in or leave.
@@ -96,7 +119,7 @@ pub(crate) enum ConnectionError {
     TooSlow(usize),
     /// A Produce with acks=0 failed; there is no response to say so.
     #[error("produce without acknowledgement failed: {0}")]
-    Unacknowledged(&'static str),
+    Unacknowledged(String),
     /// The agent is going down.
     #[error("the agent is going down")]
     GoingDown,

@@ -5,7 +5,9 @@ mod agent;
 pub mod broker;
 pub mod config;
 mod connection;
+mod handlers;
+mod http;
 pub mod listen;
 mod metrics;
 
-pub use agent::{Addresses, Agent, Environment, StartError, Storage};
+pub use agent::{Addresses, Agent, Environment, OpenStorageError, StartError, Storage};

@@ -36,10 +36,16 @@ pub enum ListenError {
         "refusing to serve Kafka without TLS on {0}: listen on loopback, use QUIC, or allow it with --insecure-plaintext"
     )]
     Plaintext(SocketAddr),
+    /// Nobody can dial the address.
+    #[error("clients cannot dial {0}: say what they should dial with --advertise-kafka or --advertise-quic")]
+    Unadvertised(SocketAddr),
+    /// The system does not say what was bound.
+    #[error("a listener's address cannot be read: {0}")]
+    Socket(io::Error),
 }
 
 impl ListenError {
-    fn from_io(what: &'static str, address: SocketAddr, source: io::Error) -> Self {
+    pub(crate) fn from_io(what: &'static str, address: SocketAddr, source: io::Error) -> Self {
         match source.kind() {
             io::ErrorKind::AddrInUse => Self::InUse { what, address },
             _ => Self::Bind { what, address, source },

@@ -6,7 +6,6 @@ use std::{io, net::SocketAddr, net::UdpSocket, sync::Arc, time::Duration};
 use quinn::{Endpoint, EndpointConfig, Incoming, MtuDiscoveryConfig, ServerConfig, TransportConfig, VarInt};
 use socket2::SockRef;
 use tokio::{task::JoinSet, time::timeout};
-use tokio_util::task::TaskTracker;
 
 use super::{ListenError, admission::Admission};
 use crate::{
@@ -95,19 +94,14 @@ fn transport_config(limits: &Limits) -> io::Result<TransportConfig> {
     Ok(transport)
 }
 
-/// Accepts until the agent drains. Every connection is a task of `tasks`.
-pub(crate) async fn run<I: Intake + 'static>(
-    endpoint: Endpoint,
-    intake: Arc<I>,
-    shared: Arc<Shared>,
-    tasks: TaskTracker,
-) {
+/// Accepts until the agent drains. Every connection is a task of its own.
+pub(crate) async fn run<I: Intake + 'static>(endpoint: Endpoint, intake: Arc<I>, shared: Arc<Shared>) {
     let admission = Admission::new(Transport::Quic, &shared.limits, shared.metrics.clone());
     let handshakes = Arc::new(());
     loop {
         let incoming = tokio::select! {
             biased;
-            () = shared.draining.cancelled() => return,
+            () = shared.draining.cancelled() => break,
             incoming = endpoint.accept() => incoming,
         };
         let Some(incoming) = incoming else { return };
@@ -116,7 +110,7 @@ pub(crate) async fn run<I: Intake + 'static>(
             let _ = incoming.retry();
             continue;
         }
-        tasks.spawn(connection(
+        shared.spawn(connection(
             incoming,
             handshakes.clone(),
             admission.clone(),

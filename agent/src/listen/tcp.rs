@@ -5,7 +5,6 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio_util::task::TaskTracker;
 
 use super::{
     ListenError,
@@ -48,13 +47,8 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Accepts until the agent drains. Every connection is a task of `tasks`.
-pub(crate) async fn run<I: Intake + 'static>(
-    listener: TcpListener,
-    intake: Arc<I>,
-    shared: Arc<Shared>,
-    tasks: TaskTracker,
-) {
+/// Accepts until the agent drains. Every connection is a task of its own.
+pub(crate) async fn run<I: Intake + 'static>(listener: TcpListener, intake: Arc<I>, shared: Arc<Shared>) {
     let admission = Admission::new(Transport::Kafka, &shared.limits, shared.metrics.clone());
     loop {
         let accepted = tokio::select! {
@@ -65,7 +59,7 @@ pub(crate) async fn run<I: Intake + 'static>(
         match accepted {
             Ok((stream, peer)) => {
                 let Some(admitted) = admission.admit(peer.ip()) else { continue };
-                tasks.spawn(connection(stream, peer, admitted, intake.clone(), shared.clone()));
+                shared.spawn(connection(stream, peer, admitted, intake.clone(), shared.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "accepting a connection failed");

@@ -1,0 +1,95 @@
+//! Metadata, versions 0 to 13. Every client asks it: who is there, which topics, whom to ask for a partition.
+//!
+//! Deviations, since any agent takes any partition: the leader is a preferred agent (see `placement`), the only
+//! replica and in-sync replica; the controller is the agent that answers. Brokers are listed with the addresses of
+//! the transport that the client came by. Authorized operations are not told.
+
+use ebb_metastore::state::TopicInfo;
+use ebb_protocol::{
+    error::ResponseError,
+    ids::{LeaderEpoch, PartitionIndex, TopicId, TopicName},
+    messages::{
+        BrokerId, MetadataRequest, MetadataResponse, StrBytes, TopicName as WireName,
+        metadata_request::MetadataRequestTopic,
+        metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
+    },
+};
+
+use super::{Call, errors::Failure, placement::Placement, topics::Named};
+
+pub(super) async fn answer(call: Call, request: MetadataRequest) -> MetadataResponse {
+    // In version 0 an empty list means all topics; from version 1 on it means none, and null means all.
+    let wanted = request.topics.filter(|topics| call.version >= 1 || !topics.is_empty());
+    let create = request.allow_auto_topic_creation && call.handlers.topics.auto_create;
+    let mut topics = Vec::new();
+    match wanted {
+        None => {
+            let all: Vec<_> = call.broker().metastore().read(|state| state.topics().collect());
+            topics.extend(all.into_iter().map(Ok));
+        }
+        Some(wanted) => {
+            for topic in &wanted {
+                topics.push(look_up(&call, topic, create).await.map_err(|failure| (topic.clone(), failure)));
+            }
+        }
+    }
+    let (cluster, placement) = call
+        .broker()
+        .metastore()
+        .read(|state| (state.cluster(), Placement::new(state, call.handlers.transport, call.handlers.agent)));
+    let topics = topics.into_iter().map(|topic| match topic {
+        Ok(topic) => describe(&call, &placement, &topic),
+        Err((topic, failure)) => MetadataResponseTopic::default()
+            .with_error_code(call.refuse(&failure))
+            .with_name(topic.name)
+            .with_topic_id(topic.topic_id),
+    });
+    MetadataResponse::default()
+        .with_cluster_id(cluster.map(|id| StrBytes::from_string(id.to_string())))
+        .with_controller_id(placement.controller())
+        .with_topics(topics.collect())
+        .with_brokers(placement.brokers.iter().map(broker).collect())
+}
+
+async fn look_up(call: &Call, topic: &MetadataRequestTopic, create: bool) -> Result<TopicInfo, Failure> {
+    let Some(name) = &topic.name else {
+        return call.topic(Named::Id(TopicId(topic.topic_id))).await;
+    };
+    let name = TopicName::new(name)?;
+    if create {
+        return Ok(call.broker().topic_or_create(&name, call.handlers.topics.partitions).await?);
+    }
+    call.broker().topic_by_name(&name).await?.ok_or_else(Failure::unknown_topic)
+}
+
+fn describe(call: &Call, placement: &Placement, topic: &TopicInfo) -> MetadataResponseTopic {
+    let partitions = (0..topic.partitions).map(|index| {
+        let leader = placement.leader(topic.id, PartitionIndex(index));
+        partition(call, topic.id, index, leader)
+    });
+    MetadataResponseTopic::default()
+        .with_name(Some(WireName(StrBytes::from_string(topic.name.to_string()))))
+        .with_topic_id(topic.id.0)
+        .with_partitions(partitions.collect())
+}
+
+fn partition(call: &Call, topic: TopicId, index: i32, leader: Option<BrokerId>) -> MetadataResponsePartition {
+    let head = call.broker().metastore().read(|state| state.head(topic, PartitionIndex(index)));
+    let epoch = head.map_or(LeaderEpoch(0), |head| head.epoch);
+    let partition =
+        MetadataResponsePartition::default().with_partition_index(index).with_leader_epoch(epoch.0);
+    let Some(leader) = leader else {
+        let failure =
+            Failure::new(ResponseError::LeaderNotAvailable, "no agent is reached by this transport");
+        return partition.with_error_code(call.refuse(&failure)).with_leader_id(BrokerId(-1));
+    };
+    partition.with_leader_id(leader).with_replica_nodes(vec![leader]).with_isr_nodes(vec![leader])
+}
+
+fn broker(broker: &super::placement::Broker) -> MetadataResponseBroker {
+    MetadataResponseBroker::default()
+        .with_node_id(broker.id)
+        .with_host(StrBytes::from_string(broker.endpoint.host.clone()))
+        .with_port(broker.endpoint.port.into())
+        .with_rack((!broker.zone.is_empty()).then(|| StrBytes::from_string(broker.zone.clone())))
+}

@@ -1,0 +1,158 @@
+//! Kafka's APIs, one file each. A request is decoded, asked of the broker, and answered; wire structs live and die
+//! here. The API table decides what is served; this module decides how.
+
+mod alter_configs;
+mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod errors;
+mod fetch;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod placement;
+mod produce;
+mod topics;
+
+use std::{fmt, future::Future, sync::Arc};
+
+use bytes::Bytes;
+use ebb_protocol::{
+    api::ApiKey,
+    error::NO_ERROR,
+    frame::{HeaderError, RequestHeader, decode_request_header},
+    ids::AgentId,
+    messages::{Request, StrBytes, decode_request, encode_response},
+};
+use futures::FutureExt;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use self::errors::Failure;
+use crate::{
+    broker::Broker,
+    config::TopicDefaults,
+    connection::{ConnectionError, Intake, Reply},
+    metrics::{Metrics, Transport},
+};
+
+/// Answers the requests of one transport.
+#[derive(Clone)]
+pub(crate) struct Handlers {
+    /// What the requests are asked of.
+    pub(crate) broker: Arc<Broker>,
+    /// This agent, which clients are told to ask in doubt.
+    pub(crate) agent: AgentId,
+    /// How the clients came, which decides the addresses that they are given.
+    pub(crate) transport: Transport,
+    /// What a topic gets that nobody described.
+    pub(crate) topics: TopicDefaults,
+    /// The counters.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Fires when waiting requests are to be cut short.
+    pub(crate) draining: CancellationToken,
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handlers").field("transport", &self.transport).finish_non_exhaustive()
+    }
+}
+
+/// A request on its way through a handler.
+#[derive(Clone, Debug)]
+struct Call {
+    handlers: Arc<Handlers>,
+    api: ApiKey,
+    version: i16,
+    correlation_id: i32,
+}
+
+impl Call {
+    fn broker(&self) -> &Broker {
+        &self.handlers.broker
+    }
+
+    /// The error code of a failure, which is counted. Every code that a client gets passes here.
+    fn refuse(&self, failure: &Failure) -> i16 {
+        self.handlers.metrics.refused(self.api, failure.code);
+        tracing::debug!(api = %self.api, code = failure.code.code(), message = %failure.message, "refused");
+        failure.code.code()
+    }
+
+    /// Code and message of a result, for responses that carry both.
+    fn outcome<T>(&self, result: &Result<T, Failure>) -> (i16, Option<StrBytes>) {
+        match result {
+            Ok(_) => (NO_ERROR, None),
+            Err(failure) => (self.refuse(failure), Some(failure.text())),
+        }
+    }
+
+    fn encode<R: Request>(&self, response: &R::Response) -> Result<Bytes, ConnectionError> {
+        Ok(encode_response::<R>(response, self.version, self.correlation_id)?)
+    }
+}
+
+impl Intake for Arc<Handlers> {
+    async fn take_in(&self, frame: Bytes) -> Result<Reply, ConnectionError> {
+        let (header, body) = match decode_request_header(&frame) {
+            Err(HeaderError::UnsupportedVersion { api: ApiKey::ApiVersions, correlation_id, .. }) => {
+                let frame = api_versions::answer_unsupported(correlation_id)?;
+                return Ok(async move { Ok(Some(frame)) }.boxed());
+            }
+            header => header?,
+        };
+        self.metrics.request(header.api);
+        let call = Call {
+            handlers: self.clone(),
+            api: header.api.key,
+            version: header.version,
+            correlation_id: header.correlation_id,
+        };
+        dispatch(call, &header, body).await
+    }
+}
+
+/// Hands a request to its API's file. Only a Produce has work to do before the next request is read.
+async fn dispatch(call: Call, header: &RequestHeader, body: Bytes) -> Result<Reply, ConnectionError> {
+    match header.api.key {
+        ApiKey::Produce => produce::take_in(call, body).await,
+        ApiKey::Fetch => fetch::take_in(call, body),
+        ApiKey::ListOffsets => later(call, body, list_offsets::answer),
+        ApiKey::Metadata => later(call, body, metadata::answer),
+        ApiKey::ApiVersions => later(call, body, api_versions::answer),
+        ApiKey::CreateTopics => later(call, body, create_topics::answer),
+        ApiKey::DeleteTopics => later(call, body, delete_topics::answer),
+        ApiKey::DeleteRecords => later(call, body, delete_records::answer),
+        ApiKey::InitProducerId => later(call, body, init_producer_id::answer),
+        ApiKey::OffsetForLeaderEpoch => later(call, body, offset_for_leader_epoch::answer),
+        ApiKey::DescribeConfigs => later(call, body, describe_configs::answer),
+        ApiKey::AlterConfigs => later(call, body, alter_configs::answer),
+        ApiKey::CreatePartitions => later(call, body, create_partitions::answer),
+        ApiKey::IncrementalAlterConfigs => later(call, body, incremental_alter_configs::answer),
+        ApiKey::DescribeCluster => later(call, body, describe_cluster::answer),
+    }
+}
+
+/// A request that is answered when its turn comes.
+fn later<R, F, A>(call: Call, body: Bytes, answer: F) -> Result<Reply, ConnectionError>
+where
+    R: Request + Send + 'static,
+    R::Response: Send,
+    F: FnOnce(Call, R) -> A + Send + 'static,
+    A: Future<Output = R::Response> + Send,
+{
+    let request = decode_request::<R>(body, call.version)?;
+    let span = tracing::debug_span!("request", api = %call.api);
+    let reply = async move {
+        let response = answer(call.clone(), request).await;
+        Ok(Some(call.encode::<R>(&response)?))
+    };
+    Ok(reply.instrument(span).boxed())
+}
