@@ -64,6 +64,8 @@ pub(super) struct Attempt {
     pub(super) own: Arc<OwnEntry>,
     /// When it was first tried.
     pub(super) since: Moment,
+    /// How often it was tried and had no answer.
+    pub(super) failures: u32,
 }
 
 /// The agent's entries that have been written and not applied, and the attempts to append them.
@@ -146,7 +148,8 @@ impl Flight {
             let spread = if index == 0 { spread(self.losses) } else { 1 };
             waiting.offer = Some(Offer { first: self.next, count: spread, lost: 0 });
             for _ in 0..spread {
-                self.attempts.insert(self.next, Attempt { own: waiting.own.clone(), since: now });
+                self.attempts
+                    .insert(self.next, Attempt { own: waiting.own.clone(), since: now, failures: 0 });
                 offers.push((self.next, waiting.own.clone()));
                 self.next = self.next.next();
             }
@@ -157,6 +160,13 @@ impl Flight {
     /// The attempt at a position, if it is not known what came of it.
     pub(super) fn attempt(&self, position: LogPosition) -> Option<&Attempt> {
         self.attempts.get(&position)
+    }
+
+    /// The attempt at a position had no answer. Gives what to append there again, and how often that was so.
+    pub(super) fn unanswered(&mut self, position: LogPosition) -> Option<(Arc<OwnEntry>, u32)> {
+        let attempt = self.attempts.get_mut(&position)?;
+        attempt.failures = attempt.failures.saturating_add(1);
+        Some((attempt.own.clone(), attempt.failures))
     }
 
     /// The attempt at a position landed.

@@ -51,6 +51,14 @@ pub(super) async fn open(
     let since = Moment::now(clock);
     let (snapshot, mut state) = snapshots.newest().await?.unwrap_or_default();
     replay(log, &mut state).await?;
+    if state.cluster().is_none() && snapshots.log_stands(log).await? {
+        // Somebody may have founded it just now. If not, the beginning of a log is lost and so is its snapshot.
+        replay(log, &mut state).await?;
+        if state.cluster().is_none() {
+            let why = "it has entries, and neither their beginning nor a snapshot".to_owned();
+            return Err(OpenError::Damaged("the commit log".to_owned(), why));
+        }
+    }
     let mut number = 0;
     while state.cluster().is_none() {
         let entry = Entry {

@@ -9,11 +9,12 @@ use ebb_protocol::{
     ids::{EntryId, LogPosition},
     random::Random,
 };
+use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
 
 use super::error::OpenError;
 use crate::{
-    log::{RetryConfig, retry::Failure},
+    log::{CommitLog, RetryConfig, retry::Failure},
     snapshot::{self, SnapshotError},
     state::State,
 };
@@ -120,6 +121,15 @@ impl Snapshots {
             }
             SnapshotError::Damaged(why) => OpenError::Damaged(object, why.to_owned()),
         })
+    }
+
+    /// Whether a commit log that lies in this store, beside the snapshots, has any entry.
+    pub(super) async fn log_stands(&self, log: &Arc<dyn CommitLog>) -> Result<bool, OpenError> {
+        let Some(first) = log.object(LogPosition(0)) else { return Ok(false) };
+        let folder = first.parent();
+        let list = || async { self.store.list(folder.as_ref()).next().await.transpose() };
+        let any = self.retry.run(&self.random, list).await.map_err(unavailable)?;
+        Ok(any.is_some())
     }
 
     /// Writes a snapshot.

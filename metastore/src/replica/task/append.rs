@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// Pauses grow up to this many times.
+const PAUSES: u32 = 16;
+
 /// Submissions are put together in an entry up to this weight: commands and batches.
 const ENTRY_WEIGHT_MAX: usize = 1 << 16;
 
@@ -121,13 +124,16 @@ impl Task {
             Err(AppendError::Unavailable(why)) => {
                 // The entry may stand there or may yet, so nothing else can be done but to go on asking.
                 tracing::warn!(%position, %why, "an append has no answer yet, trying again");
-                let (own, pause) = (attempt.own.clone(), self.pause());
-                self.append(position, own, pause);
+                if let Some((own, failures)) = self.flight.unanswered(position) {
+                    self.append(position, own, self.pause(failures));
+                }
             }
         }
     }
 
-    pub(super) fn pause(&self) -> Duration {
-        RetryConfig::default().pauses(&self.random).next().unwrap_or_default()
+    /// How long to wait before something is tried again that has failed so often.
+    pub(super) fn pause(&self, failures: u32) -> Duration {
+        let nth = failures.min(PAUSES) as usize;
+        RetryConfig::default().pauses(&self.random).nth(nth).unwrap_or_default()
     }
 }

@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// A read that failed has been repeated by its engine for long, so it is not hurried.
+const READ_FAILURES: u32 = 5;
+
 impl Task {
     pub(super) fn read_again(&self, position: LogPosition, pause: Duration) {
         let log = self.log.clone();
@@ -33,10 +36,10 @@ impl Task {
         match answer {
             Ok(Some(bytes)) => self.learn(position, bytes),
             _ if position < self.applied || self.ended.is_some() => {}
-            Err(ReadError::Unavailable(_)) => self.read_again(position, self.pause()),
+            Err(ReadError::Unavailable(_)) => self.read_again(position, self.pause(READ_FAILURES)),
             Ok(None) | Err(ReadError::Dropped(_)) => {
                 self.check_boundary().await;
-                self.read_again(position, self.pause());
+                self.read_again(position, self.pause(READ_FAILURES));
             }
         }
     }

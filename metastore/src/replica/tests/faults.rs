@@ -187,6 +187,21 @@ async fn callers_learn_what_may_have_happened_and_the_log_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_denies_writes_is_not_hammered() {
+    let world = World::new(7);
+    let node = world.node(1).await;
+    node.store.set(Faults { deny: 1.0, ..Faults::default() });
+    let submit = node.submit(Command::InitProducer { current: None });
+    let before = node.store.puts();
+    assert!(matches!(submit.await, Err(MetastoreError::Indeterminate(_))));
+    seconds(70).await;
+    let puts = node.store.puts() - before;
+    assert!((20..100).contains(&puts), "{puts} puts in 100 seconds");
+    node.store.set(Faults::default());
+    node.submit(Command::InitProducer { current: None }).await.expect("the bucket is sound again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_queue_pushes_back_and_says_that_nothing_happened() {
     let mut world = World::new(3);
     world.config.appends_in_flight_max = 1;

@@ -82,6 +82,21 @@ async fn a_damaged_snapshot_is_passed_over_and_a_newer_format_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_cluster_is_founded_over_the_rest_of_another() {
+    let world = world(9);
+    let node = world.node(1).await;
+    work(&node, 12).await;
+    seconds(1).await;
+    for key in keys(&world, "snapshots").await.into_iter().chain(["log/00000000000000000000".to_owned()]) {
+        world.bucket.delete(&Path::from(key)).await.expect("the bucket is sound");
+    }
+    match world.open(2, Faults::default()).await.err() {
+        Some(OpenError::Damaged(object, _)) => assert_eq!(object, "the commit log"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_log_is_truncated_a_grace_after_the_boundary_was_declared() {
     let world = world(4);
     let node = world.node(1).await;
