@@ -12,6 +12,7 @@ pub mod outcome;
 mod replica;
 pub mod snapshot;
 pub mod state;
+pub mod watch;
 
 pub use replica::{
     BodySink, Metastore, MetastoreConfig, MetastoreError, OpenError, Pending, Submission, load,

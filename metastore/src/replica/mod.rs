@@ -23,7 +23,7 @@ use ebb_protocol::{
 };
 use object_store::{ObjectStore, path::Path};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     time::{Instant, timeout, timeout_at},
 };
 use tokio_util::task::AbortOnDropHandle;
@@ -40,7 +40,7 @@ use self::{
     submission::{Queued, pair},
     task::{Parts, Task},
 };
-use crate::{log::CommitLog, outcome::Outcome, state::State};
+use crate::{log::CommitLog, outcome::Outcome, state::State, watch};
 
 /// Settings of a metastore replica. Plain data.
 #[derive(Clone, Debug)]

@@ -8,10 +8,10 @@ use std::sync::{
 use bytes::Bytes;
 use ebb_protocol::ids::LogPosition;
 use parking_lot::RwLock;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use super::error::MetastoreError;
-use crate::state::State;
+use crate::{state::State, watch};
 
 /// Takes the bytes of entries that carry a segment body as they pass by, so that their readers need not ask the
 /// store for them again.
@@ -64,7 +64,7 @@ impl Shared {
         let asked = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
         self.asking.notify_one();
         let ended = looked.wait_for(|looked| looked.asked >= asked).await;
-        ended.map_or(Err(MetastoreError::Closed), |looked| looked.tail.clone())
+        ended.map_or(Err(MetastoreError::Closed), |looked| looked.tail)
     }
 
     /// The tail checks that a look which begins now answers.
@@ -74,20 +74,20 @@ impl Shared {
 
     /// The tail checks that have been answered.
     pub(super) fn answered(&self) -> u64 {
-        self.looked.borrow().asked
+        self.looked.get().asked
     }
 
     /// A look has ended.
     pub(super) fn looked(&self, asked: u64, tail: Result<LogPosition, MetastoreError>) {
-        self.looked.send_replace(Looked { asked, tail });
+        self.looked.send(Looked { asked, tail });
     }
 
     /// There will be no more looks.
     pub(super) fn close(&self) {
         // A replica that stopped for a reason goes on to name it.
-        if self.looked.borrow().asked != u64::MAX {
+        if self.looked.get().asked != u64::MAX {
             self.looked(u64::MAX, Err(MetastoreError::Closed));
         }
-        self.closed.send_replace(true);
+        self.closed.send(true);
     }
 }

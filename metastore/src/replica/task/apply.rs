@@ -126,7 +126,7 @@ impl Task {
         };
         self.damaged_reads = 0;
         self.applied = position.next();
-        self.shared.applied.send_replace(self.applied);
+        self.shared.applied.send(self.applied);
         if let Some(waiters) = self.flight.applied(position, entry.id) {
             answer(waiters, outcomes);
         }

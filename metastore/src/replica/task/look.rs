@@ -159,7 +159,7 @@ impl Task {
         self.applied = position;
         self.last_snapshot = position;
         self.facts = self.facts.split_off(&position);
-        self.shared.applied.send_replace(position);
+        self.shared.applied.send(position);
         for waiter in self.flight.jump(position, number.unwrap_or(0)) {
             let why = "the entry was applied by others, and its outcomes are not known here";
             waiter.answer(Err(MetastoreError::Indeterminate(why.to_owned())));

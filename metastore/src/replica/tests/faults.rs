@@ -51,7 +51,7 @@ impl Scripted {
 
     /// The fates of the positions from the replica's next one on.
     fn script(&self, node: &Node, fates: &[Option<Fate>]) -> LogPosition {
-        let next = *node.metastore.applied().borrow();
+        let next = node.metastore.applied().get();
         let positions = (next.0..).map(LogPosition);
         let fates = positions.zip(fates).filter_map(|(position, fate)| Some((position, (*fate)?)));
         *self.fates.lock() = fates.collect();
@@ -237,7 +237,7 @@ async fn a_replica_that_differs_stops() {
     let world = World::new(5);
     let node = world.node(1).await;
     let store = world.store(Faults::default());
-    let position = *node.metastore.applied().borrow();
+    let position = node.metastore.applied().get();
     let mut hash = node.metastore.read(State::hash);
     hash.chain ^= 1;
     let liar = Entry {
@@ -262,7 +262,7 @@ async fn an_entry_that_cannot_be_read_stops_the_replica_by_name() {
     for (damage, newer) in [((4_usize, 9_u8), true), ((100, 0xff), false)] {
         let world = World::new(6);
         let node = world.node(1).await;
-        let position = *node.metastore.applied().borrow();
+        let position = node.metastore.applied().get();
         let entry = crate::log::conformance::entry(7, b"");
         let mut head = entry.head.to_vec();
         let (at, xor) = damage;

@@ -60,13 +60,13 @@ async fn what_waits_goes_in_one_entry_and_several_entries_are_in_flight() {
     let node = world.node(1).await;
     let delay = 50;
     node.store.set(Faults { delay_ms: (delay, delay), ..Faults::default() });
-    let before = *node.metastore.applied().borrow();
+    let before = node.metastore.applied().get();
     let begin = Instant::now();
     let submissions = (0..50).map(|_| async {
         node.submit(Command::InitProducer { current: None }).await.expect("the bucket is sound")
     });
     join_all(submissions).await;
-    let entries = node.metastore.applied().borrow().0 - before.0;
+    let entries = node.metastore.applied().get().0 - before.0;
     assert!(entries <= 3, "{entries} entries for 50 submissions that came together");
     assert!(begin.elapsed() <= Duration::from_millis(2 * delay + 1), "{:?}", begin.elapsed());
 }
@@ -78,13 +78,13 @@ async fn an_entry_carries_one_body_at_most() {
     let node = world.node(1).await;
     let topic = node.ids.topic();
     node.create_topic(topic).await.expect("the bucket is sound");
-    let before = *node.metastore.applied().borrow();
+    let before = node.metastore.applied().get();
     let submissions = (0..10).map(|tag| {
         let batch = node.batch(topic, tag);
         async { offset(&node.metastore.submit(batch).await.expect("the bucket is sound")) }
     });
     assert_eq!(join_all(submissions).await, (0..10).collect::<Vec<_>>());
-    assert_eq!(node.metastore.applied().borrow().0 - before.0, 10);
+    assert_eq!(node.metastore.applied().get().0 - before.0, 10);
 }
 
 #[tokio::test(start_paused = true)]

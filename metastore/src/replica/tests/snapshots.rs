@@ -125,7 +125,7 @@ async fn the_log_is_truncated_a_grace_after_the_boundary_was_declared() {
 /// Lets one agent sleep while the other goes on until what stood in front of the sleeper has been dropped.
 async fn drop_in_front_of(world: &World, sleeper: &Node, other: &Node) {
     sleeper.metastore.tail_check().await.expect("the bucket is sound");
-    let front = *sleeper.metastore.applied().borrow();
+    let front = sleeper.metastore.applied().get();
     work(other, 30).await;
     // The machine of the sleeper is suspended: only the wall clock tells.
     world.clock.slept_ms.fetch_add(401_000, Ordering::Relaxed);
