@@ -5,9 +5,11 @@
 
 pub mod admin;
 mod client;
+mod cluster;
 pub mod consumer;
 mod error;
 pub mod producer;
+mod rpc;
 mod server;
 pub mod transport;
 pub mod trust;

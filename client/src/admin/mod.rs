@@ -1,103 +1,31 @@
 //! Administrative calls: topics, their configuration, their offsets, and the cluster.
 
+mod config;
+mod offsets;
+mod topics;
 mod types;
 
+use std::sync::Arc;
+
+use ebb_protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
+pub(crate) use offsets::look_up;
 pub use types::{
     Broker, Cluster, Config, ConfigChange, ConfigSource, ListedOffset, NewTopic, OffsetSpec,
     PartitionDescription, TopicDescription,
 };
 
-use crate::{Error, Isolation, Offset, PartitionIndex, TopicId};
+use crate::{BrokerId, Error, ErrorCode, cluster, rpc::Effect};
 
 /// The administrative calls. Reads are retried within the client's call time; changes are sent again only when it is
 /// certain that they had no effect.
 #[derive(Debug, Clone)]
-pub struct Admin {}
+pub struct Admin {
+    cluster: Arc<cluster::Cluster>,
+}
 
-#[expect(clippy::unused_async, reason = "the bodies follow")]
 impl Admin {
-    /// Creates a topic and answers its id.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] with Kafka's code: the topic exists, the name or a configuration is invalid.
-    pub async fn create_topic(&self, topic: &NewTopic) -> Result<TopicId, Error> {
-        todo!("{topic:?}")
-    }
-
-    /// Deletes a topic and all its records.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when there is none of that name.
-    pub async fn delete_topic(&self, topic: &str) -> Result<(), Error> {
-        todo!("{topic}")
-    }
-
-    /// All topics, sorted by name.
-    ///
-    /// # Errors
-    /// What a request can fail with.
-    pub async fn list_topics(&self) -> Result<Vec<TopicDescription>, Error> {
-        todo!()
-    }
-
-    /// One topic and its partitions.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when there is none of that name.
-    pub async fn describe_topic(&self, topic: &str) -> Result<TopicDescription, Error> {
-        todo!("{topic}")
-    }
-
-    /// Raises a topic's number of partitions to `count`.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] when the topic has as many already.
-    pub async fn create_partitions(&self, topic: &str, count: i32) -> Result<(), Error> {
-        todo!("{topic} {count}")
-    }
-
-    /// A topic's configuration, sorted by name.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] when there is none of that name.
-    pub async fn topic_config(&self, topic: &str) -> Result<Vec<Config>, Error> {
-        todo!("{topic}")
-    }
-
-    /// Changes some of a topic's configuration and leaves the rest.
-    ///
-    /// # Errors
-    /// [`Error::Rejected`] when a name or value is invalid; then nothing is changed.
-    pub async fn alter_topic_config(&self, topic: &str, changes: &[ConfigChange]) -> Result<(), Error> {
-        todo!("{topic} {changes:?}")
-    }
-
-    /// Deletes the records of a partition before `before` and answers the new log start offset.
-    /// [`Offset`] -1 means the high watermark.
-    ///
-    /// # Errors
-    /// [`Error::OffsetOutOfRange`] when `before` lies above the high watermark.
-    pub async fn delete_records(
-        &self,
-        topic: &str,
-        partition: PartitionIndex,
-        before: Offset,
-    ) -> Result<Offset, Error> {
-        todo!("{topic} {partition} {before}")
-    }
-
-    /// Looks offsets up, for several partitions of one topic at once; the answers stand in the order of `partitions`.
-    ///
-    /// # Errors
-    /// [`Error::NotFound`] for an unknown topic or partition.
-    pub async fn list_offsets(
-        &self,
-        topic: &str,
-        partitions: &[PartitionIndex],
-        spec: OffsetSpec,
-        isolation: Isolation,
-    ) -> Result<Vec<ListedOffset>, Error> {
-        todo!("{topic} {partitions:?} {spec:?} {isolation:?}")
+    pub(crate) fn new(cluster: Arc<cluster::Cluster>) -> Self {
+        Self { cluster }
     }
 
     /// The cluster's id and agents.
@@ -105,6 +33,37 @@ impl Admin {
     /// # Errors
     /// What a request can fail with.
     pub async fn describe_cluster(&self) -> Result<Cluster, Error> {
-        todo!()
+        let what = "describing the cluster";
+        let read = |answer: DescribeClusterResponse| {
+            check(answer.error_code, what, answer.error_message.as_deref())?;
+            let broker =
+                |broker: &ebb_protocol::messages::describe_cluster_response::DescribeClusterBroker| {
+                    let port = u16::try_from(broker.port);
+                    let port =
+                        port.map_err(|_| Error::Corrupt(format!("{what}: port {}", broker.port).into()))?;
+                    let rack = broker.rack.as_ref().map(ToString::to_string);
+                    Ok(Broker { id: BrokerId(broker.broker_id.0), host: broker.host.to_string(), port, rack })
+                };
+            let mut brokers = answer.brokers.iter().map(broker).collect::<Result<Vec<_>, Error>>()?;
+            brokers.sort_by_key(|broker| broker.id);
+            let controller = (answer.controller_id.0 >= 0).then_some(BrokerId(answer.controller_id.0));
+            Ok(Cluster { id: answer.cluster_id.to_string(), controller, brokers })
+        };
+        self.cluster.call(Effect::Reads, what, |_| DescribeClusterRequest::default(), read).await
     }
+
+    /// How long a server may work on a change, in Kafka's field for it.
+    fn timeout_ms(&self) -> i32 {
+        i32::try_from(self.cluster.request_timeout.as_millis() / 2).unwrap_or(i32::MAX)
+    }
+}
+
+/// The error for an answer's code, if there is one.
+fn check(code: i16, what: &str, reason: Option<&str>) -> Result<(), Error> {
+    ErrorCode::try_from_code(code).map_or(Ok(()), |code| Err(Error::from_code(code, what, reason)))
+}
+
+/// The error for an answer that does not say what was asked.
+fn left_out(what: &str) -> Error {
+    Error::Corrupt(format!("{what}: the server's answer leaves it out").into())
 }

@@ -1,13 +1,27 @@
 //! The consumer: reads assigned partitions ahead of its user, within a memory limit. Groups come later.
 
+mod assignment;
+mod fetch;
+mod lane;
+mod reader;
 mod record;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use futures::Stream;
 pub use record::{ConsumerRecord, FetchedBatch, Records};
 
-use crate::{Error, Offset, PartitionIndex, Timestamp};
+use self::{
+    assignment::{Item, Key},
+    fetch::Limits,
+    reader::{Reader, Settings},
+};
+use crate::{Error, Offset, PartitionIndex, Timestamp, cluster::Cluster};
+
+/// The largest number that Kafka's fields for sizes can hold.
+const KAFKA_BYTES_MAX: usize = i32::MAX as usize;
+/// The longest time a fetch may wait: with the longest request time it must end before a connection counts as idle.
+const FETCH_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Where to begin reading a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,61 +60,92 @@ pub enum OutOfRange {
 
 /// Reads assigned partitions. Fetching goes on in the background while there is room for prefetched bytes.
 #[derive(Debug)]
-pub struct Consumer {}
+pub struct Consumer {
+    reader: Arc<Reader>,
+    /// The batch that [`Consumer::next_record`] is in.
+    current: Option<Current>,
+}
+
+#[derive(Debug)]
+struct Current {
+    batch: FetchedBatch,
+    generation: u64,
+    records: Records,
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.reader.close();
+    }
+}
 
 impl Consumer {
     /// Starts reading a partition. Assigning it again is a seek.
     ///
     /// # Errors
-    /// [`Error::NotFound`] for an unknown topic or partition; what a request can fail with.
-    #[expect(clippy::unused_async, reason = "the body follows")]
+    /// [`Error::NotFound`] for an unknown topic, [`Error::Usage`] for an unknown partition; what a request can fail
+    /// with.
     pub async fn assign(&self, topic: &str, partition: PartitionIndex, start: Start) -> Result<(), Error> {
-        todo!("{topic} {partition} {start:?}")
+        self.reader.assign(topic, Some(&[partition]), start).await.map(|_| ())
     }
 
     /// Starts reading all partitions that a topic has now, and answers them.
     ///
     /// # Errors
     /// As [`Consumer::assign`].
-    #[expect(clippy::unused_async, reason = "the body follows")]
     pub async fn assign_topic(&self, topic: &str, start: Start) -> Result<Vec<PartitionIndex>, Error> {
-        todo!("{topic} {start:?}")
+        self.reader.assign(topic, None, start).await
     }
 
     /// Stops reading a partition and drops what was prefetched of it. Nothing happens when it is not assigned.
     pub fn unassign(&self, topic: &str, partition: PartitionIndex) {
-        todo!("{topic} {partition}")
+        self.reader.assignment.lock().unassign(&key(topic, partition));
+        self.reader.wake_all();
     }
 
     /// Goes on reading an assigned partition elsewhere; what was prefetched of it is dropped.
     ///
     /// # Errors
     /// [`Error::Usage`] when the partition is not assigned; what a request can fail with.
-    #[expect(clippy::unused_async, reason = "the body follows")]
     pub async fn seek(&self, topic: &str, partition: PartitionIndex, start: Start) -> Result<(), Error> {
-        todo!("{topic} {partition} {start:?}")
+        if self.position(topic, partition).is_none() {
+            let text =
+                format!("topic {topic:?} partition {partition} is not assigned: assign it before seeking");
+            return Err(Error::Usage(text.into()));
+        }
+        self.assign(topic, partition, start).await
     }
 
     /// Holds a partition back: it is neither fetched nor returned until [`Consumer::resume`].
     pub fn pause(&self, topic: &str, partition: PartitionIndex) {
-        todo!("{topic} {partition}")
+        self.set_paused(topic, partition, true);
     }
 
     /// Ends [`Consumer::pause`].
     pub fn resume(&self, topic: &str, partition: PartitionIndex) {
-        todo!("{topic} {partition}")
+        self.set_paused(topic, partition, false);
+    }
+
+    fn set_paused(&self, topic: &str, partition: PartitionIndex, paused: bool) {
+        if let Some(assigned) = self.reader.assignment.lock().partitions.get_mut(&key(topic, partition)) {
+            assigned.paused = paused;
+        }
+        self.reader.wake_all();
+        self.reader.arrived.notify_one();
     }
 
     /// The offset after the last record that was returned, where reading will go on. None when not assigned.
     #[must_use]
     pub fn position(&self, topic: &str, partition: PartitionIndex) -> Option<Offset> {
-        todo!("{topic} {partition}")
+        let assignment = self.reader.assignment.lock();
+        assignment.partitions.get(&key(topic, partition)).map(|assigned| assigned.position)
     }
 
     /// The high watermark that the last fetch of the partition saw. None before the first fetch.
     #[must_use]
     pub fn high_watermark(&self, topic: &str, partition: PartitionIndex) -> Option<Offset> {
-        todo!("{topic} {partition}")
+        let assignment = self.reader.assignment.lock();
+        assignment.partitions.get(&key(topic, partition)).and_then(|assigned| assigned.high_watermark)
     }
 
     /// Waits for the next batch of any assigned partition. Decoding is left to the caller: the fastest way to read.
@@ -108,18 +153,61 @@ impl Consumer {
     ///
     /// # Errors
     /// What fetching failed with. The consumer may be used again afterwards.
-    #[expect(clippy::unused_async, reason = "the body follows")]
     pub async fn next_batch(&mut self) -> Result<FetchedBatch, Error> {
-        todo!()
+        let batch = self.wait_for_batch().await?;
+        self.reader.assignment.lock().advance(&batch, batch.next_offset());
+        Ok(batch)
+    }
+
+    async fn wait_for_batch(&self) -> Result<FetchedBatch, Error> {
+        loop {
+            match self.reader.pop() {
+                Some(Item::Batch(batch)) => return Ok(batch),
+                Some(Item::Error(_, error)) => return Err(error),
+                None => self.reader.arrived.notified().await,
+            }
+        }
     }
 
     /// Waits for the next record of any assigned partition. Dropping the future loses nothing.
     ///
     /// # Errors
     /// As [`Consumer::next_batch`], and [`Error::Corrupt`] for a record that cannot be decoded.
-    #[expect(clippy::unused_async, reason = "the body follows")]
     pub async fn next_record(&mut self) -> Result<ConsumerRecord, Error> {
-        todo!()
+        loop {
+            if let Some(record) = self.next_of_current() {
+                return record;
+            }
+            let batch = self.wait_for_batch().await?;
+            let key = (batch.topic.clone(), batch.partition);
+            let generation =
+                self.reader.assignment.lock().partitions.get(&key).map(|assigned| assigned.generation);
+            let records = batch.records()?;
+            self.current = generation.map(|generation| Current { batch, generation, records });
+        }
+    }
+
+    /// The next record of the batch begun, unless it is used up or the user has left its place.
+    fn next_of_current(&mut self) -> Option<Result<ConsumerRecord, Error>> {
+        let current = self.current.as_mut()?;
+        let mut assignment = self.reader.assignment.lock();
+        let key = (current.batch.topic.clone(), current.batch.partition);
+        let assigned = assignment.partitions.get(&key);
+        if assigned.is_none_or(|assigned| assigned.generation != current.generation) {
+            self.current = None;
+            return None;
+        }
+        let next = current.records.next();
+        match &next {
+            Some(Ok(record)) => assignment.advance(&current.batch, record.offset.plus(1)),
+            // What follows a record that cannot be read cannot be read either.
+            Some(Err(_)) => {}
+            None => {
+                assignment.advance(&current.batch, current.batch.next_offset());
+                self.current = None;
+            }
+        }
+        next
     }
 
     /// The batches as a stream that does not end.
@@ -139,35 +227,66 @@ impl Consumer {
     }
 }
 
+/// A partition's key in the assignment.
+fn key(topic: &str, partition: PartitionIndex) -> Key {
+    (topic.into(), partition)
+}
+
 /// Settings of a [`Consumer`].
 #[derive(Debug, Clone)]
 #[must_use]
-pub struct ConsumerBuilder {}
+pub struct ConsumerBuilder {
+    cluster: Arc<Cluster>,
+    settings: Settings,
+}
 
 impl ConsumerBuilder {
+    pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
+        let limits = Limits {
+            isolation: Isolation::ReadUncommitted,
+            bytes_min: 1,
+            wait_max: Duration::from_millis(500),
+            partition_bytes_max: 4 << 20,
+        };
+        let settings = Settings {
+            limits,
+            fetch_bytes_max: 16 << 20,
+            prefetch_bytes_max: 64 << 20,
+            out_of_range: OutOfRange::Fail,
+        };
+        Self { cluster, settings }
+    }
+
     /// Which records of transactions are read. Default: [`Isolation::ReadUncommitted`].
-    pub fn isolation(self, isolation: Isolation) -> Self {
-        todo!("{isolation:?}")
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.settings.limits.isolation = isolation;
+        self
     }
 
     /// What to do when a position lies outside the log. Default: [`OutOfRange::Fail`].
-    pub fn out_of_range(self, policy: OutOfRange) -> Self {
-        todo!("{policy:?}")
+    pub fn out_of_range(mut self, policy: OutOfRange) -> Self {
+        self.settings.out_of_range = policy;
+        self
     }
 
     /// How many bytes may be read ahead of the user. Default: 64 MiB.
-    pub fn prefetch_bytes_max(self, bytes: usize) -> Self {
-        todo!("{bytes}")
+    pub fn prefetch_bytes_max(mut self, bytes: usize) -> Self {
+        self.settings.prefetch_bytes_max = bytes;
+        self
     }
 
     /// How many bytes one fetch may bring in all, and of one partition. Defaults: 16 MiB and 4 MiB.
-    pub fn fetch_bytes_max(self, all: usize, partition: usize) -> Self {
-        todo!("{all} {partition}")
+    pub fn fetch_bytes_max(mut self, all: usize, partition: usize) -> Self {
+        self.settings.fetch_bytes_max = all;
+        self.settings.limits.partition_bytes_max = partition;
+        self
     }
 
-    /// How many bytes a fetch waits for, and how long at most. Defaults: 1 byte and 500 ms.
-    pub fn fetch_wait(self, bytes_min: usize, wait_max: Duration) -> Self {
-        todo!("{bytes_min} {wait_max:?}")
+    /// How many bytes a fetch waits for, and how long at most, up to 10 s. Defaults: 1 byte and 500 ms.
+    pub fn fetch_wait(mut self, bytes_min: usize, wait_max: Duration) -> Self {
+        self.settings.limits.bytes_min = bytes_min;
+        self.settings.limits.wait_max = wait_max;
+        self
     }
 
     /// Makes the consumer.
@@ -175,6 +294,24 @@ impl ConsumerBuilder {
     /// # Errors
     /// [`Error::Usage`] when a limit is 0 or larger than Kafka's fields can say.
     pub fn build(self) -> Result<Consumer, Error> {
-        todo!()
+        let settings = self.settings;
+        let sizes = [
+            ("prefetch limit", settings.prefetch_bytes_max),
+            ("fetch limit", settings.fetch_bytes_max),
+            ("fetch limit of a partition", settings.limits.partition_bytes_max),
+        ];
+        for (name, bytes) in sizes {
+            if !(1..=KAFKA_BYTES_MAX).contains(&bytes) {
+                return Err(Error::Usage(
+                    format!("{name} {bytes} must be 1 to {KAFKA_BYTES_MAX} bytes").into(),
+                ));
+            }
+        }
+        if settings.limits.wait_max > FETCH_WAIT_MAX {
+            let text =
+                format!("fetch wait {:?} must be at most {FETCH_WAIT_MAX:?}", settings.limits.wait_max);
+            return Err(Error::Usage(text.into()));
+        }
+        Ok(Consumer { reader: Arc::new(Reader::new(self.cluster, settings)), current: None })
     }
 }

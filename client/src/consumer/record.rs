@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ebb_protocol::batch::{self, DECOMPRESSED_BYTES_MAX, RecordBatch, RecordError};
 
 use crate::{Error, Header, Offset, PartitionIndex, Timestamp};
 
-/// A record that was read. Key, value and headers borrow the fetched bytes by reference count.
+/// A record that was read. Key, value and headers share the fetched bytes, or the batch's decompressed ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerRecord {
     /// Its topic's name.
@@ -27,37 +28,50 @@ pub struct ConsumerRecord {
 
 /// A batch of one partition as it was fetched: validated, and still compressed.
 #[derive(Debug, Clone)]
-pub struct FetchedBatch {}
+pub struct FetchedBatch {
+    pub(super) topic: Arc<str>,
+    pub(super) partition: PartitionIndex,
+    /// Records before it were not asked for.
+    pub(super) from: Offset,
+    pub(super) high_watermark: Offset,
+    pub(super) batch: RecordBatch,
+}
 
 impl FetchedBatch {
     /// The topic's name.
     #[must_use]
     pub fn topic(&self) -> &str {
-        todo!()
+        &self.topic
     }
 
     /// The partition.
     #[must_use]
     pub fn partition(&self) -> PartitionIndex {
-        todo!()
+        self.partition
     }
 
     /// The offset after the batch's last record, where reading goes on.
     #[must_use]
     pub fn next_offset(&self) -> Offset {
-        todo!()
+        self.batch.last_offset().plus(1)
     }
 
     /// The partition's high watermark when the batch was fetched.
     #[must_use]
     pub fn high_watermark(&self) -> Offset {
-        todo!()
+        self.high_watermark
     }
 
     /// The batch's size as it was fetched, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        todo!()
+        self.batch.bytes().len()
+    }
+
+    /// The batch itself, whole: it may hold records before the position.
+    #[must_use]
+    pub fn batch(&self) -> &RecordBatch {
+        &self.batch
     }
 
     /// The batch's records at or after the position, decompressed now and decoded one by one.
@@ -65,18 +79,45 @@ impl FetchedBatch {
     /// # Errors
     /// [`Error::Corrupt`] when the records cannot be decompressed; items are errors when a record is malformed.
     pub fn records(&self) -> Result<Records, Error> {
-        todo!()
+        let records = self.batch.decode(DECOMPRESSED_BYTES_MAX);
+        let records = records
+            .map_err(|error| corrupt(&self.topic, self.partition, self.batch.base_offset(), &error))?;
+        Ok(Records { topic: self.topic.clone(), partition: self.partition, from: self.from, records })
     }
+}
+
+fn corrupt(topic: &str, partition: PartitionIndex, base: Offset, error: &RecordError) -> Error {
+    Error::Corrupt(format!("topic {topic:?} partition {partition} batch at offset {base}: {error}").into())
 }
 
 /// The records of a batch, decoded one by one.
 #[derive(Debug)]
-pub struct Records {}
+pub struct Records {
+    topic: Arc<str>,
+    partition: PartitionIndex,
+    from: Offset,
+    records: batch::Records,
+}
 
 impl Iterator for Records {
     type Item = Result<ConsumerRecord, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        todo!()
+        loop {
+            let record = match self.records.next()? {
+                Ok(record) if record.offset < self.from => continue,
+                Ok(record) => record,
+                Err(error) => return Some(Err(corrupt(&self.topic, self.partition, self.from, &error))),
+            };
+            return Some(Ok(ConsumerRecord {
+                topic: self.topic.clone(),
+                partition: self.partition,
+                offset: record.offset,
+                timestamp: record.timestamp,
+                key: record.key,
+                value: record.value,
+                headers: record.headers,
+            }));
+        }
     }
 }

@@ -3,16 +3,10 @@
 use std::str::FromStr;
 
 use bytes::Bytes;
-use ebb_protocol::ids::{Offset, PartitionIndex, Timestamp};
-
-/// A header of a record. Names may repeat; order is kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// The name. Kafka's clients expect UTF-8.
-    pub name: Bytes,
-    /// The value, if it is not null.
-    pub value: Option<Bytes>,
-}
+use ebb_protocol::{
+    batch::Header,
+    ids::{Offset, PartitionIndex, Timestamp},
+};
 
 /// A record to be sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,8 +50,8 @@ impl Record {
 
     /// The record with one more header.
     #[must_use]
-    pub fn header(mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        self.headers.push(Header { name: name.into(), value: Some(value.into()) });
+    pub fn header(mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
+        self.headers.push(Header { key: key.into(), value: Some(value.into()) });
         self
     }
 }
@@ -94,37 +88,6 @@ impl FromStr for Acks {
             "1" | "leader" => Ok(Self::Leader),
             "-1" | "all" => Ok(Self::All),
             _ => Err(format!("acks {text:?} is unknown: use 0, 1 or all")),
-        }
-    }
-}
-
-/// How record batches are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Compression {
-    /// Not at all.
-    #[default]
-    None,
-    /// gzip.
-    Gzip,
-    /// Snappy.
-    Snappy,
-    /// LZ4: the fastest.
-    Lz4,
-    /// Zstandard: the smallest.
-    Zstd,
-}
-
-impl FromStr for Compression {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Self::None),
-            "gzip" => Ok(Self::Gzip),
-            "snappy" => Ok(Self::Snappy),
-            "lz4" => Ok(Self::Lz4),
-            "zstd" => Ok(Self::Zstd),
-            _ => Err(format!("compression {text:?} is unknown: use none, gzip, snappy, lz4 or zstd")),
         }
     }
 }

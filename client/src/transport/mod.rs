@@ -1,11 +1,23 @@
 //! The narrow waist between Kafka requests and the network: connections that give out byte streams.
 //! Implementations know addresses and encryption; they must not know Kafka.
 
-use std::{fmt, sync::Arc};
+mod quic;
+mod tcp;
+mod tls;
+
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+pub(crate) use self::{
+    quic::{IDLE_TIMEOUT as QUIC_IDLE_TIMEOUT, QuicDialer},
+    tcp::TcpDialer,
+    tls::Trust,
+};
 use crate::{Error, ServerAddress};
+
+/// How many addresses of one name are tried.
+const ADDRESSES_MAX: usize = 8;
 
 /// The reading half of a stream.
 pub type ReadHalf = Box<dyn AsyncRead + Send + Unpin>;
@@ -36,4 +48,13 @@ pub trait Connection: Send + Sync + fmt::Debug + 'static {
 
     /// Whether the connection is known to be lost, so that a new one is needed.
     fn is_closed(&self) -> bool;
+}
+
+/// The addresses that a server's name stands for, in the resolver's order.
+async fn resolve(server: &ServerAddress) -> Result<Vec<SocketAddr>, Error> {
+    let found = tokio::net::lookup_host((server.host.as_str(), server.port)).await;
+    let found = found.map_err(|error| {
+        Error::Unreachable(format!("cannot resolve the name of {server}: {error}").into())
+    })?;
+    Ok(found.take(ADDRESSES_MAX).collect())
 }

@@ -1,0 +1,169 @@
+//! A node: one server of the cluster, its connection and the versions it speaks. Reconnects when it is needed again,
+//! and not before a growing wait is over after failures.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use ebb_protocol::{
+    api::Api,
+    messages::{ApiVersionsRequest, ApiVersionsResponse, Request, StrBytes},
+    random::Random,
+};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::{Channel, retry};
+use crate::{
+    Error, ErrorCode, ServerAddress,
+    transport::{Connection, Dialer},
+};
+
+/// The version in which ApiVersions is asked. Every server of Kafka 2.4 or later knows it.
+const API_VERSIONS_VERSION: i16 = 3;
+
+/// What nodes share.
+#[derive(Debug)]
+pub(crate) struct NodeSettings {
+    pub(crate) dialer: Arc<dyn Dialer>,
+    pub(crate) random: Random,
+    pub(crate) client_id: StrBytes,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+}
+
+/// A live connection to a node.
+#[derive(Debug)]
+pub(crate) struct Link {
+    connection: Arc<dyn Connection>,
+    control: Channel,
+    versions: BTreeMap<i16, (i16, i16)>,
+    settings: Arc<NodeSettings>,
+    server: ServerAddress,
+}
+
+/// One server.
+#[derive(Debug)]
+pub(crate) struct Node {
+    server: ServerAddress,
+    settings: Arc<NodeSettings>,
+    link: tokio::sync::Mutex<Option<Arc<Link>>>,
+    pause: Mutex<Pause>,
+}
+
+/// The wait after failed connects.
+#[derive(Default)]
+struct Pause {
+    delays: Option<Box<dyn Iterator<Item = Duration> + Send>>,
+    until: Option<Instant>,
+}
+
+impl std::fmt::Debug for Pause {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pause").field("until", &self.until).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    pub(crate) fn new(server: ServerAddress, settings: Arc<NodeSettings>) -> Self {
+        Self { server, settings, link: tokio::sync::Mutex::default(), pause: Mutex::default() }
+    }
+
+    /// Where it is.
+    pub(crate) fn server(&self) -> &ServerAddress {
+        &self.server
+    }
+
+    /// Whether the last connect failed and the wait after it is not over: somebody else is a better choice.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.pause.lock().until.is_some_and(|until| Instant::now() < until)
+    }
+
+    /// The live connection, made now if there is none. Callers share one attempt at a time.
+    pub(crate) async fn link(&self) -> Result<Arc<Link>, Error> {
+        let mut slot = self.link.lock().await;
+        if let Some(link) = slot.as_ref().filter(|link| !link.is_closed()) {
+            return Ok(link.clone());
+        }
+        *slot = None;
+        let until = self.pause.lock().until;
+        if let Some(until) = until {
+            tokio::time::sleep_until(until).await;
+        }
+        let timeout = self.settings.connect_timeout;
+        let connecting = Link::connect(&self.server, &self.settings);
+        let result = tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| {
+            let text =
+                format!("cannot connect to {} within {timeout:?}; check that the server runs", self.server);
+            Err(Error::Unreachable(text.into()))
+        });
+        let mut pause = self.pause.lock();
+        match result {
+            Ok(link) => {
+                *pause = Pause::default();
+                Ok(slot.insert(Arc::new(link)).clone())
+            }
+            Err(error) => {
+                let delays =
+                    pause.delays.get_or_insert_with(|| Box::new(retry::delays(&self.settings.random)));
+                pause.until = delays.next().map(|delay| Instant::now() + delay);
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Link {
+    async fn connect(server: &ServerAddress, settings: &Arc<NodeSettings>) -> Result<Self, Error> {
+        let connection = settings.dialer.connect(server).await?;
+        let control = Channel::open(&connection, settings.client_id.clone()).await?;
+        let what = format!("asking {server} for its versions");
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str("ebbtide"))
+            .with_client_software_version(StrBytes::from_static_str(env!("CARGO_PKG_VERSION")));
+        let answer = control.call(&request, API_VERSIONS_VERSION, settings.request_timeout).await;
+        // Nothing was changed there, so a lost answer is as good as no connection.
+        let answer: ApiVersionsResponse =
+            answer.map_err(|error| Error::Unreachable(error.into_error(&what).to_string().into()))?;
+        if let Some(code) = ErrorCode::try_from_code(answer.error_code) {
+            return Err(Error::from_code(code, &what, None));
+        }
+        let versions = answer.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version)));
+        let versions = versions.collect();
+        Ok(Self { connection, control, versions, settings: settings.clone(), server: server.clone() })
+    }
+
+    fn is_closed(&self) -> bool {
+        self.connection.is_closed() || self.control.is_closed()
+    }
+
+    /// A channel of its own, on a new stream.
+    pub(crate) async fn open_channel(&self) -> Result<Channel, Error> {
+        Channel::open(&self.connection, self.settings.client_id.clone()).await
+    }
+
+    /// The highest version of a request that both sides know.
+    pub(crate) fn version<R: Request>(&self) -> Result<i16, Error> {
+        let common = Api::find(R::KEY).and_then(|api| {
+            let (min, max) = self.versions.get(&R::KEY)?;
+            api.highest_common(*min, *max)
+        });
+        common.ok_or_else(|| {
+            let name = Api::find(R::KEY).map_or_else(|| R::KEY.to_string(), |api| api.key.to_string());
+            let message = format!("{} does not serve {name} in a version this client knows", self.server);
+            Error::Rejected { message: message.into(), code: ErrorCode::UnsupportedVersion }
+        })
+    }
+
+    /// Calls on the control channel. `build` makes the request for the version that both sides know.
+    pub(crate) async fn call<R: Request>(
+        &self,
+        what: &str,
+        build: impl FnOnce(i16) -> R,
+    ) -> Result<R::Response, Error> {
+        let version = self.version::<R>()?;
+        let request = build(version);
+        self.control
+            .call(&request, version, self.settings.request_timeout)
+            .await
+            .map_err(|error| error.into_error(what))
+    }
+}

@@ -1,0 +1,5 @@
+//! The SDK against a cluster in memory, under paused time.
+
+mod consumer;
+mod fake;
+mod producer;
