@@ -62,7 +62,7 @@ fn headers(input: Headers) -> Result<Vec<Header>, String> {
     };
     Ok(pairs
         .into_iter()
-        .map(|(name, value)| Header { name: Bytes::from(name), value: value.map(Bytes::from) })
+        .map(|(name, value)| Header { key: Bytes::from(name), value: value.map(Bytes::from) })
         .collect())
 }
 
@@ -103,7 +103,7 @@ impl<'a> From<&'a ConsumerRecord> for Printed<'a> {
         let (value, value_base64) = text_or_base64(record.value.as_deref());
         let lossy = |bytes: &Bytes| String::from_utf8_lossy(bytes).into_owned();
         let headers =
-            record.headers.iter().map(|header| (lossy(&header.name), header.value.as_ref().map(lossy)));
+            record.headers.iter().map(|header| (lossy(&header.key), header.value.as_ref().map(lossy)));
         Self {
             topic: &record.topic,
             partition: record.partition.0,
@@ -135,7 +135,7 @@ mod tests {
         let text =
             r#"{"key":"k","value":{"a": 1},"headers":[["h","1"],["h",null]],"partition":2,"timestamp":7}"#;
         let record = parse(text.as_bytes()).expect("the line is valid");
-        let header = |value: Option<&'static str>| Header { name: "h".into(), value: value.map(Bytes::from) };
+        let header = |value: Option<&'static str>| Header { key: "h".into(), value: value.map(Bytes::from) };
         let expect = Record {
             partition: Some(PartitionIndex(2)),
             key: Some("k".into()),
