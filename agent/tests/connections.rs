@@ -1,0 +1,235 @@
+//! Connections over sockets: order, limits, bad frames, TLS, start and shutdown.
+
+mod common;
+
+use std::{net::TcpListener, time::Duration};
+
+use common::{Connection, Fixture, batch, config, environment, fetch, produce, records};
+use ebb_agent::{Agent, StartError, config::ListenerConfig, listen::ListenError};
+use ebb_protocol::{
+    error::ResponseError,
+    messages::{ApiVersionsRequest, FetchRequest, ProduceRequest, decode_response},
+};
+use tokio::time::timeout;
+
+#[tokio::test]
+async fn a_waiting_fetch_does_not_stop_the_produce_behind_it_and_replies_keep_their_order() {
+    let fixture = Fixture::start().await;
+    for (topic, mut client) in ["tcp", "quic"].into_iter().zip(fixture.both().await) {
+        client.create_topic(topic, 1, &[]).await;
+        let waiting = client.send(&fetch(topic, 0, 15_000), 11).await;
+        let behind = client.send(&produce(topic, &[(0, batch(&["x"]))], -1), 9).await;
+        // The fetch is answered because the produce behind it was taken in.
+        let (first, response) = client.receive::<FetchRequest>(11).await;
+        let fetched = response.responses[0].partitions[0].records.clone().expect("there are records");
+        assert_eq!((first, records(fetched)), (waiting, vec![(0, "x".to_owned())]));
+        assert_eq!(client.receive::<ProduceRequest>(9).await.0, behind);
+    }
+}
+
+#[tokio::test]
+async fn pipelined_produces_keep_their_order() {
+    let fixture = Fixture::start().await;
+    for (topic, mut client) in ["tcp", "quic"].into_iter().zip(fixture.both().await) {
+        client.create_topic(topic, 1, &[]).await;
+        let mut sent = Vec::new();
+        for n in 0..40 {
+            sent.push(client.send(&produce(topic, &[(0, batch(&[&n.to_string()]))], -1), 9).await);
+        }
+        for (offset, id) in sent.into_iter().enumerate() {
+            let (answered, response) = client.receive::<ProduceRequest>(9).await;
+            let partition = common::produced(response);
+            assert_eq!((answered, partition.error_code), (id, 0));
+            assert_eq!(partition.base_offset, i64::try_from(offset).expect("a small number"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn bad_frames_close_the_connection() {
+    let fixture = Fixture::with(|config| config.limits.frame_bytes_max = 1_000).await;
+    for frame in [
+        &[0, 0, 3, 0xe9][..],                               // 1,001 bytes are announced
+        &[0xff, 0xff, 0xff, 0xff],                          // a negative length
+        &[0, 0, 0, 10, 0, 7, 0, 0, 0, 0, 0, 1, 0xff, 0xff], // an API that is not served
+        &[0, 0, 0, 10, 0, 1, 0, 3, 0, 0, 0, 1, 0xff, 0xff], // Fetch version 3
+        &[0, 0, 0, 10, 0, 3, 0, 9, 0, 0, 0, 1, 0xff, 0xff], // Metadata version 9 without a body
+        &[0, 0, 0, 4, 0, 18, 0, 0],                         // a header that is cut short
+    ] {
+        for mut client in fixture.both().await {
+            client.send_bytes(frame).await;
+            client.assert_closed().await;
+        }
+    }
+    assert!(fixture.http("/healthz").await.0.contains("200"), "the agent lives on");
+}
+
+#[tokio::test]
+async fn api_versions_in_an_unknown_version_is_answered_in_version_0() {
+    let fixture = Fixture::start().await;
+    for mut client in fixture.both().await {
+        client.send_bytes(&[0, 0, 0, 11, 0, 18, 0, 99, 0, 0, 0, 42, 0xff, 0xff, 0]).await;
+        let frame = client.receive_frame().await.expect("an answer");
+        let response = decode_response::<ApiVersionsRequest>(&frame, 0).expect("version 0");
+        assert_eq!(response.error_code, ResponseError::UnsupportedVersion.code());
+        assert!(!response.api_keys.is_empty());
+        client.call(&ApiVersionsRequest::default(), 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_cut_off_and_hurts_nobody() {
+    let fixture = Fixture::with(|config| {
+        config.limits.transfer_grace = Duration::from_millis(200);
+        config.limits.transfer_bytes_per_second_min = 1 << 30;
+    })
+    .await;
+    let mut slow = fixture.tcp().await;
+    slow.create_topic("t", 1, &[]).await;
+    let value = "x".repeat(900_000);
+    for _ in 0..4 {
+        assert_eq!(slow.produce("t", batch(&[&value]), 9).await.error_code, 0);
+    }
+    // More than the sockets' buffers hold, and never read.
+    let mut big = fetch("t", 0, 0);
+    big.topics[0].partitions[0].partition_max_bytes = 1 << 24;
+    for _ in 0..30 {
+        slow.send(&big, 11).await;
+    }
+    let mut other = fixture.tcp().await;
+    other.call(&ApiVersionsRequest::default(), 0).await;
+    let cut_off = async {
+        while !fixture.http("/metrics").await.1.contains("ebb_connections_open{transport=\"kafka\"} 1") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), cut_off).await.expect("the slow client is cut off");
+    other.call(&ApiVersionsRequest::default(), 0).await;
+}
+
+#[tokio::test]
+async fn connections_and_streams_are_limited() {
+    let fixture = Fixture::with(|config| {
+        config.limits.connections_per_address_max = 1;
+        config.limits.streams_per_connection_max = 2;
+    })
+    .await;
+    let mut first = fixture.tcp().await;
+    first.call(&ApiVersionsRequest::default(), 0).await;
+    fixture.tcp().await.assert_closed().await;
+    first.call(&ApiVersionsRequest::default(), 0).await;
+
+    let connection = fixture.quic_connection().await;
+    let mut streams = Vec::new();
+    for _ in 0..2 {
+        let mut stream = Connection::stream(connection.clone()).await;
+        stream.call(&ApiVersionsRequest::default(), 0).await;
+        streams.push(stream);
+    }
+    let third = timeout(Duration::from_millis(300), connection.open_bi()).await;
+    assert!(third.is_err(), "a third stream waits for one of the two to end");
+    drop(streams.pop());
+    timeout(Duration::from_secs(20), connection.open_bi()).await.expect("no hang").expect("a stream opens");
+    let refused =
+        fixture.quic_client(b"ebb/1").connect(fixture.quic_address(), "localhost").expect("it can dial");
+    assert!(refused.await.is_err(), "a second connection from the address is refused");
+}
+
+#[tokio::test]
+async fn streams_of_a_connection_stand_alone() {
+    let fixture = Fixture::start().await;
+    let connection = fixture.quic_connection().await;
+    let mut bad = Connection::stream(connection.clone()).await;
+    let mut good = Connection::stream(connection).await;
+    bad.send_bytes(&[0xff; 4]).await;
+    bad.assert_closed().await;
+    good.call(&ApiVersionsRequest::default(), 0).await;
+}
+
+#[tokio::test]
+async fn early_data_is_never_accepted() {
+    let fixture = Fixture::start().await;
+    let client = fixture.quic_client(b"ebb/1");
+    let dial = || client.connect(fixture.quic_address(), "localhost").expect("it can dial");
+    let first = dial().await.expect("the handshake succeeds");
+    // The session ticket comes with the first answer at the latest.
+    Connection::stream(first.clone()).await.call(&ApiVersionsRequest::default(), 0).await;
+    first.close(0_u32.into(), b"");
+    // The client resumes the session and would send early data, but the ticket does not allow any.
+    let connecting = dial().into_0rtt().err().expect("there is no early data to send");
+    let second = connecting.await.expect("the handshake succeeds");
+    Connection::stream(second).await.call(&ApiVersionsRequest::default(), 0).await;
+}
+
+#[tokio::test]
+async fn other_protocols_are_refused_in_the_handshake() {
+    let fixture = Fixture::start().await;
+    let dialed =
+        fixture.quic_client(b"h3").connect(fixture.quic_address(), "localhost").expect("it can dial");
+    assert!(dialed.await.is_err());
+}
+
+#[tokio::test]
+async fn an_agent_that_cannot_listen_says_why() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let start = async |change: &dyn Fn(&mut ebb_agent::config::AgentConfig)| {
+        let mut config = config(directory.path().to_owned());
+        change(&mut config);
+        Agent::start(config, environment()).await.expect_err("it cannot listen")
+    };
+    let address = taken.local_addr().expect("it is bound");
+    let error = start(&|config| config.kafka = Some(ListenerConfig::new(address))).await;
+    assert!(matches!(&error, StartError::Listen(ListenError::InUse { .. })), "{error}");
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+    let everywhere = || Some(ListenerConfig::new("0.0.0.0:0".parse().expect("an address")));
+    let error = start(&|config| config.kafka = everywhere()).await;
+    assert!(matches!(error, StartError::Listen(ListenError::Plaintext(_))), "{error}");
+    let error = start(&|config| config.quic = everywhere()).await;
+    assert!(matches!(error, StartError::Listen(ListenError::Unadvertised(_))), "{error}");
+    let error = start(&|config| config.store = "ftp://nowhere".to_owned()).await;
+    assert!(error.to_string().contains("ftp://nowhere"), "{error}");
+}
+
+#[tokio::test]
+async fn health_readiness_and_metrics_are_served() {
+    let fixture = Fixture::start().await;
+    fixture.tcp().await.call(&ApiVersionsRequest::default(), 0).await;
+    assert!(fixture.http("/healthz").await.0.contains("200"));
+    assert!(fixture.http("/readyz").await.0.contains("200"));
+    assert!(fixture.http("/elsewhere").await.0.contains("404"));
+    let (status, metrics) = fixture.http("/metrics").await;
+    assert!(status.contains("200"));
+    for line in [
+        "ebb_requests_total{api=\"ApiVersions\"} 1",
+        "ebb_agents_live 1",
+        "ebb_store_requests_total{kind=\"put\"}",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in {metrics}");
+    }
+}
+
+#[tokio::test]
+async fn shutdown_answers_what_is_in_flight_and_leaves_the_cluster() {
+    let fixture = Fixture::start().await;
+    let [mut tcp, mut quic] = fixture.both().await;
+    tcp.create_topic("t", 1, &[]).await;
+    let mut sent = Vec::new();
+    for client in [&mut tcp, &mut quic] {
+        sent.push(client.send(&produce("t", &[(0, batch(&["x"]))], -1), 9).await);
+    }
+    // The requests are known to be taken in once the answers are on their way.
+    let mut answers = Vec::new();
+    for client in [&mut tcp, &mut quic] {
+        let (id, response) = client.receive::<ProduceRequest>(9).await;
+        assert_eq!(common::produced(response).error_code, 0);
+        answers.push(id);
+    }
+    assert_eq!(answers, sent);
+    tcp.send(&fetch("t", 2, 60_000), 11).await;
+    let broker = fixture.agent.broker().clone();
+    timeout(Duration::from_secs(20), fixture.agent.shutdown()).await.expect("it goes down in time");
+    tcp.assert_closed().await;
+    quic.assert_closed().await;
+    assert_eq!(broker.metastore().read(|state| state.agents().count()), 0);
+}
