@@ -5,10 +5,12 @@ mod common;
 use std::{net::TcpListener, time::Duration};
 
 use common::{Connection, Fixture, batch, config, environment, fetch, produce, records};
-use ebb_agent::{Agent, StartError, config::ListenerConfig, listen::ListenError};
+use ebb_agent::{Agent, Environment, StartError, Storage, config::ListenerConfig, listen::ListenError};
+use ebb_metastore::command::Endpoint;
 use ebb_protocol::{
     error::ResponseError,
     messages::{ApiVersionsRequest, FetchRequest, ProduceRequest, decode_response},
+    random::Random,
 };
 use tokio::time::timeout;
 
@@ -232,4 +234,33 @@ async fn shutdown_answers_what_is_in_flight_and_leaves_the_cluster() {
     tcp.assert_closed().await;
     quic.assert_closed().await;
     assert_eq!(broker.metastore().read(|state| state.agents().count()), 0);
+}
+
+#[tokio::test]
+async fn an_agent_that_was_put_out_says_so_and_another_one_goes_on() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let storage =
+        Storage::open(&config(directory.path().to_owned()), &environment()).await.expect("memory opens");
+    let start = async |seed| {
+        let environment = Environment { random: Random::from_seed(seed), ..environment() };
+        let mut config = config(directory.path().to_owned());
+        // The second agent takes over what the first one advertised, as a restarted process does.
+        let address = Endpoint { host: "agent.test".to_owned(), port: 9092 };
+        config.kafka.as_mut().expect("it listens").advertised = Some(address);
+        Agent::start_on(storage.clone(), config, environment).await.expect("the agent starts")
+    };
+    let first = start(1).await;
+    let mut early = Connection::tcp(first.addresses().kafka.expect("it listens")).await;
+    early.create_topic("t", 1, &[]).await;
+    assert_eq!(early.produce("t", batch(&["before"]), 9).await.base_offset, 0);
+    let second = start(2).await;
+    let mut late = Connection::tcp(second.addresses().kafka.expect("it listens")).await;
+    assert_eq!(late.produce("t", batch(&["after"]), 9).await.base_offset, 1);
+    // The first one learns it by its next append, and takes nothing more.
+    let refused = early.produce("t", batch(&["too late"]), 9).await;
+    assert_ne!(refused.error_code, 0);
+    timeout(Duration::from_secs(20), first.ousted()).await.expect("it learns that it was put out");
+    let response = late.call(&fetch("t", 0, 0), 11).await;
+    let fetched = response.responses[0].partitions[0].records.clone().expect("there are records");
+    assert_eq!(records(fetched), [(0, "before".to_owned()), (1, "after".to_owned())]);
 }

@@ -9,6 +9,7 @@ use ebb_metastore::{
     command::{Command, Endpoint, RegisterAgent},
     entry::ENTRY_VERSION,
     outcome::Outcome,
+    state::State,
 };
 use ebb_protocol::{
     clock::SharedClock,
@@ -153,7 +154,7 @@ impl Agent {
             metastore.shutdown().await;
             return Err(error);
         }
-        let cluster = metastore.read(ebb_metastore::state::State::cluster);
+        let cluster = metastore.read(State::cluster);
         let cluster = cluster.expect("opening the metastore founds the cluster");
         let store = SegmentStore::new(storage.store, random.fork(), config.store_requests.clone());
         let cache = Arc::new(FoyerCache::open(cluster, &config.broker).await);
@@ -207,6 +208,14 @@ impl Agent {
     #[must_use]
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
+    }
+
+    /// Resolves when this agent can serve no longer: another one has put it out of the cluster, or its replica has
+    /// stopped. The process should then shut down, and may start again under a new id.
+    pub async fn ousted(&self) {
+        let mut applied = self.broker.metastore().applied();
+        let live = |state: &State| state.agents().any(|agent| agent.id == self.id);
+        while self.broker.metastore().read(live) && applied.changed().await.is_ok() {}
     }
 
     /// Stops accepting, answers what is in flight, flushes and commits, takes itself out of the cluster, and closes.

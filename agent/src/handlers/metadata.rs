@@ -63,27 +63,24 @@ async fn look_up(call: &Call, topic: &MetadataRequestTopic, create: bool) -> Res
 }
 
 fn describe(call: &Call, placement: &Placement, topic: &TopicInfo) -> MetadataResponseTopic {
-    let partitions = (0..topic.partitions).map(|index| {
-        let leader = placement.leader(topic.id, PartitionIndex(index));
-        partition(call, topic.id, index, leader)
+    let indices = || (0..topic.partitions).map(PartitionIndex);
+    let epochs: Vec<_> = call.broker().metastore().read(|state| {
+        indices().map(|index| state.head(topic.id, index).map_or(LeaderEpoch(0), |head| head.epoch)).collect()
+    });
+    let partitions = indices().zip(epochs).map(|(index, epoch)| {
+        let partition =
+            MetadataResponsePartition::default().with_partition_index(index.0).with_leader_epoch(epoch.0);
+        let Some(leader) = placement.leader(topic.id, index) else {
+            let failure =
+                Failure::new(ResponseError::LeaderNotAvailable, "no agent is reached by this transport");
+            return partition.with_error_code(call.refuse(&failure)).with_leader_id(BrokerId(-1));
+        };
+        partition.with_leader_id(leader).with_replica_nodes(vec![leader]).with_isr_nodes(vec![leader])
     });
     MetadataResponseTopic::default()
         .with_name(Some(WireName(StrBytes::from_string(topic.name.to_string()))))
         .with_topic_id(topic.id.0)
         .with_partitions(partitions.collect())
-}
-
-fn partition(call: &Call, topic: TopicId, index: i32, leader: Option<BrokerId>) -> MetadataResponsePartition {
-    let head = call.broker().metastore().read(|state| state.head(topic, PartitionIndex(index)));
-    let epoch = head.map_or(LeaderEpoch(0), |head| head.epoch);
-    let partition =
-        MetadataResponsePartition::default().with_partition_index(index).with_leader_epoch(epoch.0);
-    let Some(leader) = leader else {
-        let failure =
-            Failure::new(ResponseError::LeaderNotAvailable, "no agent is reached by this transport");
-        return partition.with_error_code(call.refuse(&failure)).with_leader_id(BrokerId(-1));
-    };
-    partition.with_leader_id(leader).with_replica_nodes(vec![leader]).with_isr_nodes(vec![leader])
 }
 
 fn broker(broker: &super::placement::Broker) -> MetadataResponseBroker {

@@ -86,12 +86,16 @@ async fn start(config: AgentConfig) -> Result<Agent, Failure> {
 async fn run(agent: Agent) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::with("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::with("signals"))?;
-    tokio::select! {
+    let ousted = tokio::select! {
         biased;
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+        () = agent.ousted() => true,
+    };
     agent.shutdown().await;
+    if ousted {
+        return Err(Failure::new("this agent was put out of the cluster: start it again to join anew"));
+    }
     Ok(())
 }
 
