@@ -115,7 +115,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How long one request may go unanswered before its stream is given up. Default: 30 s, at most 100 s.
+    /// How long one request may go unanswered before its stream is given up. Default: 30 s, at most 40 s.
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
         self
@@ -162,7 +162,7 @@ impl ClientBuilder {
         if self.request_timeout.is_zero()
             || self.request_timeout > QUIC_IDLE_TIMEOUT - Duration::from_secs(20)
         {
-            return Err(Error::Usage("request timeout must be above 0 and at most 100 s".into()));
+            return Err(Error::Usage("request timeout must be above 0 and at most 40 s".into()));
         }
         let dialer = self.dialer.unwrap_or_else(|| match transport {
             Transport::Quic => Arc::new(QuicDialer::new(self.trust)),

@@ -25,9 +25,10 @@ const CONNECTION_WINDOW_BYTES: u32 = 64 << 20;
 const SEND_WINDOW_BYTES: u64 = 64 << 20;
 /// The socket buffer asked for; the operating system may give less. A burst must fit, or it is lost.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
-/// An idle connection is dropped after this time and costs nothing until then: no keep-alive is sent. It is longer
-/// than any request may go unanswered, so a connection with a request in flight is never dropped for idleness.
-pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(120);
+/// An idle connection is dropped after this time (servers do the same) and costs nothing until then: no keep-alive
+/// is sent. It is longer than any request may go unanswered, so a connection with a request in flight is never
+/// dropped for idleness.
+pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The largest UDP payload. Loopback carries it whole, which saves most of the per-packet work.
 const UDP_PAYLOAD_BYTES_MAX: u16 = 65_527;
 /// The largest UDP payload that is tried on a network: jumbo frames.
