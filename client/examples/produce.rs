@@ -22,5 +22,7 @@ async fn main() -> Result<(), Error> {
         let written = delivery.await?;
         println!("partition {} offset {:?}", written.partition, written.offset);
     }
-    producer.close().await
+    producer.close().await?;
+    client.close().await;
+    Ok(())
 }

@@ -58,6 +58,12 @@ impl Client {
     pub fn admin(&self) -> Admin {
         Admin::new(self.cluster.clone())
     }
+
+    /// Ends the connections of this client and its clones, so that agents do not keep them until they look idle.
+    /// Flush or close producers first.
+    pub async fn close(self) {
+        self.cluster.close().await;
+    }
 }
 
 /// Settings of a [`Client`].

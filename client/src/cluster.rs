@@ -56,7 +56,7 @@ impl std::fmt::Debug for SharedClockDebug {
 /// What the last metadata said.
 #[derive(Debug, Default)]
 struct View {
-    brokers: BTreeMap<BrokerId, ServerAddress>,
+    brokers: Arc<BTreeMap<BrokerId, ServerAddress>>,
     topics: BTreeMap<Arc<str>, Arc<TopicMetadata>>,
 }
 
@@ -102,6 +102,12 @@ impl Cluster {
             nodes: Mutex::default(),
             view: Mutex::default(),
         }
+    }
+
+    /// Ends all connections.
+    pub(crate) async fn close(&self) {
+        self.nodes.lock().clear();
+        self.settings.dialer.close().await;
     }
 
     /// The node of an address; there is one per address.
@@ -227,7 +233,7 @@ impl Cluster {
         let keep =
             |server: &ServerAddress| self.seeds.contains(server) || brokers.values().any(|b| b == server);
         self.nodes.lock().retain(|server, _| keep(server));
-        self.view.lock().brokers = brokers;
+        self.view.lock().brokers = Arc::new(brokers);
     }
 
     fn learn_topic(

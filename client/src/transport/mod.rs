@@ -28,11 +28,15 @@ pub type WriteHalf = Box<dyn AsyncWrite + Send + Unpin>;
 ///
 /// # Contract
 /// `connect` either answers a connection that is ready for streams or has had no lasting effect. It may be dropped at
-/// any await point. It does not retry: the caller does.
+/// any await point. It does not retry: the caller does. `close` ends all connections and returns when their servers
+/// have been told, or when it is no use waiting any longer.
 #[async_trait::async_trait]
 pub trait Dialer: Send + Sync + fmt::Debug + 'static {
     /// Connects to `server`.
     async fn connect(&self, server: &ServerAddress) -> Result<Arc<dyn Connection>, Error>;
+
+    /// Ends all connections.
+    async fn close(&self);
 }
 
 /// A connection to one server.
@@ -58,3 +62,6 @@ async fn resolve(server: &ServerAddress) -> Result<Vec<SocketAddr>, Error> {
     })?;
     Ok(found.take(ADDRESSES_MAX).collect())
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,10 @@ const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// is sent. It is longer than any request may go unanswered, so a connection with a request in flight is never
 /// dropped for idleness.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long closing waits for the servers to hear of it.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+/// The code with which a client closes its connections.
+const CLOSED_BY_CLIENT: VarInt = VarInt::from_u32(0);
 /// The largest UDP payload. Loopback carries it whole, which saves most of the per-packet work.
 const UDP_PAYLOAD_BYTES_MAX: u16 = 65_527;
 /// The largest UDP payload that is tried on a network: jumbo frames.
@@ -123,6 +127,14 @@ impl Dialer for QuicDialer {
         }
         Err(last.unwrap_or_else(|| Error::Unreachable(format!("{server} has no address").into())))
     }
+
+    async fn close(&self) {
+        let endpoints = std::mem::take(&mut *self.endpoints.lock());
+        for endpoint in endpoints.v4.into_iter().chain(endpoints.v6) {
+            endpoint.close(CLOSED_BY_CLIENT, b"closed by the client");
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, endpoint.wait_idle()).await;
+        }
+    }
 }
 
 /// TLS alerts arrive as QUIC transport errors 0x100 to 0x1ff (RFC 9001, section 4.8).
@@ -165,6 +177,6 @@ impl Connection for QuicConnection {
 
 impl Drop for QuicConnection {
     fn drop(&mut self) {
-        self.connection.close(VarInt::from_u32(0), b"closed by the client");
+        self.connection.close(CLOSED_BY_CLIENT, b"closed by the client");
     }
 }

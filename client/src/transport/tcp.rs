@@ -19,6 +19,10 @@ impl Dialer for TcpDialer {
         drop(connection.dial().await?);
         Ok(Arc::new(connection))
     }
+
+    async fn close(&self) {
+        // The operating system tells the servers when the streams are dropped.
+    }
 }
 
 /// A server, dialled for every stream.

@@ -132,6 +132,8 @@ impl Dialer for FakeDialer {
         }
         Ok(Arc::new(FakeConnection(self.0.clone())))
     }
+
+    async fn close(&self) {}
 }
 
 #[async_trait::async_trait]
