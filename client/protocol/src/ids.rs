@@ -262,6 +262,12 @@ impl IdSource {
         SegmentId(self.ulid())
     }
 
+    /// Mints a segment id that counts as minted at `floor` or later, also when the clock is behind it.
+    #[must_use]
+    pub fn segment_since(&self, floor: Timestamp) -> SegmentId {
+        SegmentId(self.ulid_since(floor))
+    }
+
     /// Mints the id of an agent's run.
     #[must_use]
     pub fn agent(&self) -> AgentId {
@@ -287,7 +293,12 @@ impl IdSource {
     }
 
     fn ulid(&self) -> u128 {
-        let millis = u128::try_from(self.clock.now().0).unwrap_or(0) & ((1 << 48) - 1);
+        self.ulid_since(Timestamp(0))
+    }
+
+    fn ulid_since(&self, floor: Timestamp) -> u128 {
+        let now = self.clock.now().max(floor);
+        let millis = u128::try_from(now.0).unwrap_or(0) & ((1 << 48) - 1);
         let fresh = (millis << 80) | (self.random.next_u128() >> 48);
         let mut last = self.last.lock();
         // A clock that stands still or goes back must not make ids go back.

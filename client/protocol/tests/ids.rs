@@ -38,6 +38,20 @@ fn ids_increase_even_when_the_clock_stands_still_or_goes_back() {
 }
 
 #[test]
+fn a_clock_that_is_behind_does_not_mint_below_the_floor() {
+    let clock = Arc::new(SetClock::default());
+    let ids = IdSource::new(clock.clone(), Random::from_seed(1));
+    let check = |now, floor, expect| {
+        clock.0.store(now, Ordering::Relaxed);
+        assert_eq!(ids.segment_since(Timestamp(floor)).minted_at(), Timestamp(expect), "{now}, {floor}");
+    };
+    check(1_000, 5_000, 5_000);
+    check(2_000, 5_000, 5_000);
+    check(6_000, 5_000, 6_000);
+    check(1_000, 0, 6_000);
+}
+
+#[test]
 fn ids_are_written_and_read_back() {
     let ids = IdSource::new(Arc::new(SetClock::default()), Random::from_seed(1));
     let id = ids.segment();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ebb_metastore::state::State;
 use ebb_protocol::{
     batch::RecordBatch,
     ids::{IdSource, PartitionIndex, TopicId},
@@ -149,9 +150,11 @@ impl WriterTask {
         let now = Instant::now();
         self.last_flush = Some(now);
         let (turn, next) = self.last_turn.follow();
+        // Minted here and nowhere else, so that ids increase in the order of the turns; and never below the sweep
+        // boundary, which a clock that is behind would else take for long ago.
+        let id = self.ids.segment_since(self.context.metastore.read(State::sweep_boundary));
         let flush = Flush {
-            // Minted here and nowhere else, so that ids increase in the order of the turns.
-            id: self.ids.segment(),
+            id,
             inline: self.open.bytes <= self.config.inline_bytes_max && self.context.carries_bodies(),
             gathered: std::mem::take(&mut self.open),
             upload,

@@ -13,12 +13,12 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use ebb_metastore::{
-    command::ObjectRef,
+    command::{Command, ObjectRef},
     log::{AppendError, CommitLog, EntryBytes, ReadError, RetryConfig, bucket::BucketLog, memory::MemoryLog},
-    outcome::BatchRefusal,
+    outcome::{BatchRefusal, Outcome},
 };
 use ebb_protocol::{
-    ids::{LogPosition, Offset, Sequence},
+    ids::{LogPosition, Offset, Sequence, Timestamp},
     random::Random,
 };
 use ebb_segment::{format, store::StoreError};
@@ -29,7 +29,7 @@ use object_store::{
 };
 use tokio::time::{Instant, sleep};
 
-use self::support::{Put, Rig, batch, batch_from, metastore_config};
+use self::support::{NOW, Put, Rig, agent, batch, batch_from, metastore_config, submit};
 use super::PendingAppend;
 use crate::broker::{Appended, BrokerConfig, ProduceError};
 
@@ -214,6 +214,20 @@ async fn duplicates_succeed_and_gaps_are_refused() {
     let gap = error(send(7).await).await;
     assert_eq!(gap, ProduceError::Refused(BatchRefusal::OutOfOrderSequence));
     assert_eq!(rig.high_watermark(1), Offset(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_behind_the_sweep_boundary_costs_one_refusal() {
+    let log = memory();
+    let rig = Rig::new(log.clone(), small_segments()).await;
+    let hour = 60 * 60 * 1_000;
+    let (sweeping, _) = agent(log, Timestamp(NOW.0 + 2 * hour), &Random::from_seed(8)).await;
+    let raise = Command::RaiseSweepBoundary { minted_before: Timestamp(NOW.0 + hour) };
+    assert_eq!(submit(&sweeping, raise).await, Outcome::Done);
+    let refused = error(append(&rig, 0, 20_000).await).await;
+    assert!(matches!(refused, ProduceError::Storage(StoreError::Unavailable(_))), "{refused}");
+    assert_eq!(base(append(&rig, 0, 20_000).await).await, Offset(0), "it knows the boundary now");
+    assert_eq!(base(append(&rig, 0, 20_000).await).await, Offset(1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,12 +29,15 @@ use parking_lot::Mutex;
 
 use crate::broker::{Append, BrokerConfig, cache::ObjectSink, writer::Writer};
 
+/// The time at which clocks stand still.
+pub(super) const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
 /// A clock that stands still.
-struct StoppedClock;
+struct StoppedClock(Timestamp);
 
 impl Clock for StoppedClock {
     fn now(&self) -> Timestamp {
-        Timestamp(1_700_000_000_000)
+        self.0
     }
 }
 
@@ -54,19 +57,11 @@ pub(super) fn metastore_config() -> MetastoreConfig {
 impl Rig {
     /// A topic of four partitions; segments go to a store that answers at once unless planned otherwise.
     pub(super) async fn new(log: Arc<dyn CommitLog>, config: BrokerConfig) -> Self {
-        let clock: SharedClock = Arc::new(StoppedClock);
         let random = Random::from_seed(7);
-        let ids = IdSource::new(clock.clone(), random.fork());
-        let (agent, snapshots) = (ids.agent(), Arc::new(InMemory::new()));
-        let metastore =
-            Metastore::open(agent, log, snapshots, clock, ids.clone(), random.fork(), metastore_config())
-                .await
-                .expect("an empty log opens");
+        let (metastore, ids) = agent(log, NOW, &random).await;
         let topic = ids.topic();
-        let register = RegisterAgent { agent, kafka: None, quic: None, zone: String::new(), understands: 1 };
         let name = TopicName::new("flights").expect("a legal name");
         let create = CreateTopic { topic, name, partitions: 4, config: Vec::new() };
-        submit(&metastore, Command::RegisterAgent(register)).await;
         submit(&metastore, Command::CreateTopic(create)).await;
 
         let (store, sink) = (Arc::new(PlannedStore::default()), Arc::new(SeenObjects::default()));
@@ -92,7 +87,20 @@ impl Rig {
     }
 }
 
-async fn submit(metastore: &Metastore, command: Command) -> Outcome {
+/// A registered agent whose clock stands at `now`.
+pub(super) async fn agent(log: Arc<dyn CommitLog>, now: Timestamp, random: &Random) -> (Metastore, IdSource) {
+    let clock: SharedClock = Arc::new(StoppedClock(now));
+    let ids = IdSource::new(clock.clone(), random.fork());
+    let (agent, snapshots) = (ids.agent(), Arc::new(InMemory::new()));
+    let metastore =
+        Metastore::open(agent, log, snapshots, clock, ids.clone(), random.fork(), metastore_config());
+    let metastore = metastore.await.expect("a sound log opens");
+    let register = RegisterAgent { agent, kafka: None, quic: None, zone: String::new(), understands: 1 };
+    submit(&metastore, Command::RegisterAgent(register)).await;
+    (metastore, ids)
+}
+
+pub(super) async fn submit(metastore: &Metastore, command: Command) -> Outcome {
     let submission = Submission { commands: vec![command], body: Vec::new() };
     metastore.submit(submission).await.expect("a healthy log").pop().expect("one outcome")
 }
