@@ -105,7 +105,7 @@ impl State {
     }
 
     /// The positions below `below` of entries whose bodies are referenced, or dead and not yet forgotten, in order:
-    /// truncation keeps their objects, the sweeper deletes the dead ones.
+    /// truncation keeps their objects, and drops those of the dead ones once the sweeper has had them forgotten.
     #[must_use]
     pub fn kept_entries(&self, below: LogPosition) -> Vec<LogPosition> {
         self.objects.entries(below)
@@ -115,6 +115,12 @@ impl State {
     #[must_use]
     pub fn is_referenced(&self, object: ObjectRef) -> bool {
         self.objects.is_referenced(object)
+    }
+
+    /// Whether coordinates referred to the object once, and it has not been forgotten since.
+    #[must_use]
+    pub fn is_dead(&self, object: ObjectRef) -> bool {
+        self.objects.is_dead(object)
     }
 
     /// Dead objects that may be deleted from the store once they have been dead for the grace. An entry that the

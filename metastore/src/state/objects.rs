@@ -70,6 +70,10 @@ impl Objects {
         self.referenced.contains_key(&object)
     }
 
+    pub(crate) fn is_dead(&self, object: ObjectRef) -> bool {
+        self.dead.contains_key(&object)
+    }
+
     /// Referenced objects with their sizes.
     pub(crate) fn referenced(&self) -> impl Iterator<Item = (ObjectRef, u64)> {
         self.referenced.iter().map(|(object, found)| (*object, found.bytes))
