@@ -44,10 +44,11 @@ const ALLOWED: [(&str, &[&str]); 9] = [
 ];
 
 /// Crates from outside that one of ours must not use, because of what it must not know.
-const FORBIDDEN: [(&str, &[&str]); 4] = [
+const FORBIDDEN: [(&str, &[&str]); 5] = [
     ("ebb-protocol", &["tokio", "quinn", "object_store", "reqwest"]),
     ("ebb-metastore", &["kafka-protocol", "quinn", "reqwest"]),
     ("ebb-segment", &["kafka-protocol", "quinn"]),
+    ("ebb-compactor", &["kafka-protocol", "quinn", "reqwest"]),
     ("ebbtide", &["object_store", "foyer"]),
 ];
 

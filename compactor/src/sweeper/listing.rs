@@ -1,0 +1,42 @@
+//! Lists the segments of one slice of the bucket, slowly. Knows nothing of the state.
+
+use std::sync::Arc;
+
+use ebb_segment::key;
+use futures::StreamExt;
+use object_store::{ObjectMeta, ObjectStore, path::Path};
+use tokio::time::{sleep, timeout};
+
+use super::{SweepError, SweeperConfig};
+
+/// Segments lie under this many prefixes; each is a slice.
+pub(super) const SLICES: u16 = 256;
+
+/// Objects that stores send for one request of a listing.
+const PAGE_OBJECTS: usize = 1_000;
+
+/// Lists one slice and hands it over page by page.
+pub(super) async fn list(
+    store: &Arc<dyn ObjectStore>,
+    slice: u16,
+    config: &SweeperConfig,
+    mut take: impl FnMut(Vec<ObjectMeta>) + Send,
+) -> Result<(), SweepError> {
+    let prefix = Path::from(format!("{}/{slice:02x}", key::PREFIX));
+    let mut listing = store.list(Some(&prefix));
+    let mut page = Vec::new();
+    loop {
+        let next = timeout(config.request_deadline, listing.next()).await;
+        match next.map_err(|_| SweepError::TimedOut(config.request_deadline))? {
+            Some(object) => page.push(object?),
+            None => break,
+        }
+        if page.len() == PAGE_OBJECTS {
+            take(std::mem::take(&mut page));
+            sleep(config.listing_pause).await;
+        }
+    }
+    take(page);
+    sleep(config.listing_pause).await;
+    Ok(())
+}
