@@ -11,3 +11,4 @@ pub mod listen;
 mod metrics;
 
 pub use agent::{Addresses, Agent, Environment, OpenStorageError, StartError, Storage};
+pub use metrics::{Figure, Figures};

@@ -3,8 +3,11 @@
 
 use std::{
     collections::BTreeMap,
-    fmt::Write,
-    sync::atomic::{AtomicU64, Ordering},
+    fmt::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use ebb_protocol::{
@@ -48,6 +51,7 @@ pub(crate) struct Metrics {
     quic: TransportCounters,
     requests: [AtomicU64; APIS.len()],
     errors: Mutex<BTreeMap<(ApiKey, i16), u64>>,
+    neighbours: Mutex<Vec<Arc<dyn Figures>>>,
 }
 
 impl Metrics {
@@ -89,6 +93,11 @@ impl Metrics {
         *self.errors.lock().entry((api, error.code())).or_default() += 1;
     }
 
+    /// From now on the page has the figures of a neighbour as well.
+    pub(crate) fn add(&self, neighbour: Arc<dyn Figures>) {
+        self.neighbours.lock().push(neighbour);
+    }
+
     /// The figures as Prometheus text.
     pub(crate) fn render(&self) -> String {
         let mut page = Page::default();
@@ -122,6 +131,10 @@ impl Metrics {
             let labels = [("api", &*api.to_string()), ("code", &*code.to_string())];
             page.sample("ebb_request_errors_total", &labels, *count);
         }
+        for figure in self.neighbours.lock().iter().flat_map(|neighbour| neighbour.figures()) {
+            page.family(figure.name, if figure.is_counter { "counter" } else { "gauge" }, figure.help);
+            page.sample(figure.name, &[], figure.value);
+        }
         page.text
     }
 
@@ -131,6 +144,25 @@ impl Metrics {
             Transport::Quic => &self.quic,
         }
     }
+}
+
+/// A figure that a neighbour of the agent in the same process puts on the metrics page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// Its name, `ebb_<noun>_<unit>`; counters end in `_total`.
+    pub name: &'static str,
+    /// Whether it only ever grows.
+    pub is_counter: bool,
+    /// One sentence on what it is.
+    pub help: &'static str,
+    /// What it is now.
+    pub value: u64,
+}
+
+/// Figures of a neighbour.
+pub trait Figures: Send + Sync + fmt::Debug {
+    /// The figures now, always of the same names. Must be quick.
+    fn figures(&self) -> Vec<Figure>;
 }
 
 /// A page of Prometheus text.
@@ -163,6 +195,16 @@ impl Page {
 mod tests {
     use super::*;
 
+    #[derive(Debug)]
+    struct Neighbour;
+
+    impl Figures for Neighbour {
+        fn figures(&self) -> Vec<Figure> {
+            let help = "Things done.";
+            vec![Figure { name: "ebb_things_total", is_counter: true, help, value: 3 }]
+        }
+    }
+
     #[test]
     fn observations_appear_on_the_page() {
         let metrics = Metrics::default();
@@ -174,6 +216,7 @@ mod tests {
         metrics.frame_out(Transport::Quic, 7);
         metrics.request(Api::find(1).expect("Fetch is served"));
         metrics.refused(ApiKey::Produce, ResponseError::CorruptMessage);
+        metrics.add(Arc::new(Neighbour));
         let text = metrics.render();
         let check = |line: &str| assert!(text.lines().any(|l| l == line), "{line} is missing in\n{text}");
         check("ebb_connections_open{transport=\"quic\"} 1");
@@ -184,5 +227,7 @@ mod tests {
         check("ebb_requests_total{api=\"Fetch\"} 1");
         check("ebb_requests_total{api=\"Produce\"} 0");
         check("ebb_request_errors_total{api=\"Produce\",code=\"2\"} 1");
+        check("# TYPE ebb_things_total counter");
+        check("ebb_things_total 3");
     }
 }

@@ -16,7 +16,8 @@ use ebb_protocol::{
     ids::{AgentId, IdSource},
     random::Random,
 };
-use ebb_segment::store::SegmentStore;
+use ebb_segment::{counted::RequestCounters, store::SegmentStore};
+use object_store::ObjectStore;
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
@@ -34,7 +35,7 @@ use crate::{
         ListenError, quic, tcp,
         tls::{self, TlsError},
     },
-    metrics::{Metrics, Transport},
+    metrics::{Figures, Metrics, Transport},
 };
 
 /// On shutdown, what was taken in must be durable within this time.
@@ -91,6 +92,8 @@ pub struct Agent {
     id: AgentId,
     addresses: Addresses,
     broker: Arc<Broker>,
+    store: Arc<dyn ObjectStore>,
+    metrics: Arc<Metrics>,
     shared: Arc<Shared>,
     http_tasks: TaskTracker,
     http_stopped: CancellationToken,
@@ -156,10 +159,10 @@ impl Agent {
         }
         let cluster = metastore.read(State::cluster);
         let cluster = cluster.expect("opening the metastore founds the cluster");
-        let store = SegmentStore::new(storage.store, random.fork(), config.store_requests.clone());
+        let segments = SegmentStore::new(storage.store.clone(), random.fork(), config.store_requests.clone());
         let cache = Arc::new(FoyerCache::open(cluster, &config.broker).await);
-        let broker = Broker::new(cluster, metastore, store, cache, clock, ids, config.broker.clone());
-        Ok(Self::serve(id, listeners, addresses, broker, storage.requests, config))
+        let broker = Broker::new(cluster, metastore, segments, cache, clock, ids, config.broker.clone());
+        Ok(Self::serve(id, listeners, addresses, broker, (storage.store, storage.requests), config))
     }
 
     fn serve(
@@ -167,7 +170,7 @@ impl Agent {
         listeners: Listeners,
         addresses: Addresses,
         broker: Arc<Broker>,
-        requests: Option<Arc<ebb_segment::counted::RequestCounters>>,
+        (store, requests): (Arc<dyn ObjectStore>, Option<Arc<RequestCounters>>),
         config: AgentConfig,
     ) -> Self {
         let (draining, metrics) = (CancellationToken::new(), Arc::new(Metrics::default()));
@@ -190,12 +193,23 @@ impl Agent {
         }
         let (http_tasks, http_stopped) = (TaskTracker::new(), CancellationToken::new());
         if let Some(listener) = listeners.http {
-            let pages = http::Pages { agent: id, broker: broker.clone(), metrics, requests, draining };
+            let (broker, metrics) = (broker.clone(), metrics.clone());
+            let pages = http::Pages { agent: id, broker, metrics, requests, draining };
             let run = http::run(listener, Arc::new(pages), http_tasks.clone(), http_stopped.clone());
             http_tasks.spawn(run);
         }
         let abort_on_drop = [shared.aborting.clone().drop_guard(), http_stopped.clone().drop_guard()];
-        Self { id, addresses, broker, shared, http_tasks, http_stopped, _abort_on_drop: abort_on_drop }
+        Self {
+            id,
+            addresses,
+            broker,
+            store,
+            metrics,
+            shared,
+            http_tasks,
+            http_stopped,
+            _abort_on_drop: abort_on_drop,
+        }
     }
 
     /// Where it listens.
@@ -208,6 +222,17 @@ impl Agent {
     #[must_use]
     pub fn broker(&self) -> &Arc<Broker> {
         &self.broker
+    }
+
+    /// The object store that it works on, for its neighbours in this process; their requests are counted with its own.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// Puts the figures of a neighbour on the metrics page.
+    pub fn add_figures(&self, neighbour: Arc<dyn Figures>) {
+        self.metrics.add(neighbour);
     }
 
     /// Resolves when this agent can serve no longer: another one has put it out of the cluster, or its replica has
