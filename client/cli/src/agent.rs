@@ -15,6 +15,7 @@ use crate::{
     args::{AgentArgs, DevArgs, Tuning},
     config::settle,
     output::{self, Failure},
+    sweeper,
 };
 
 /// How long a flush waits for more records under load: little on a disk, more where each flush costs money.
@@ -78,20 +79,25 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<(), Failure> {
 }
 
 async fn start(config: AgentConfig) -> Result<Agent, Failure> {
-    let environment = Environment { clock: Arc::new(SystemClock), random: Random::from_os() };
-    Agent::start(config, environment).await.map_err(Failure::new)
+    Agent::start(config, environment()).await.map_err(Failure::new)
+}
+
+fn environment() -> Environment {
+    Environment { clock: Arc::new(SystemClock), random: Random::from_os() }
 }
 
 /// Serves until a signal asks to stop; a second signal is not waited for.
 async fn run(agent: Agent) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::with("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::with("signals"))?;
+    let sweeper = sweeper::start(&agent, environment());
     let ousted = tokio::select! {
         biased;
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
         () = agent.ousted() => true,
     };
+    sweeper.shutdown().await;
     agent.shutdown().await;
     if ousted {
         return Err(Failure::new("this agent was put out of the cluster: start it again to join anew"));

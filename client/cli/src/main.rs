@@ -12,6 +12,7 @@ mod input;
 mod output;
 mod produce;
 mod progress;
+mod sweeper;
 mod topic;
 
 use std::{io, process::ExitCode};

@@ -34,8 +34,11 @@ struct Report {
     objects: usize,
     bytes: u64,
     /// Segments that nothing refers to: left by a killed agent or a failed append, or dead and within their grace.
-    unreferenced: usize,
+    unreferenced: u64,
     unreferenced_bytes: u64,
+    /// Those of them that were never committed and are so old that the next sweep deletes them.
+    orphans: u64,
+    orphans_bytes: u64,
     /// What is wrong, each naming the thing.
     problems: Vec<String>,
 }
@@ -102,8 +105,8 @@ fn print(url: &str, report: &Report) -> Result<(), Failure> {
     output::line(format_args!("topics        {topics} with {partitions} partitions and {records} records"))?;
     output::line(format_args!("objects       {objects} referenced, {bytes} bytes"))?;
     output::line(format_args!(
-        "unreferenced  {} segments, {} bytes",
-        report.unreferenced, report.unreferenced_bytes
+        "unreferenced  {} segments, {} bytes; to be swept: {} segments, {} bytes",
+        report.unreferenced, report.unreferenced_bytes, report.orphans, report.orphans_bytes
     ))?;
     for problem in &report.problems {
         output::line(format_args!("problem       {problem}"))?;

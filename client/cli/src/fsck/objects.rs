@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ebb_compactor::sweeper::{self, SweeperConfig};
 use ebb_metastore::{
     command::ObjectRef,
     entry::Entry,
@@ -12,10 +13,11 @@ use ebb_metastore::{
 };
 use ebb_protocol::{
     batch::RecordBatch,
+    clock::{Clock, SystemClock},
     ids::{ByteRange, TopicPartition},
 };
 use ebb_segment::{format, key};
-use futures::{StreamExt, TryStreamExt};
+use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
@@ -52,29 +54,26 @@ pub(super) async fn check(
         progress.add(bytes);
         report.problems.extend(problems);
     }
-    count_unreferenced(state, store, report).await
+    survey(state, store, report).await
 }
 
 async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Bytes, object_store::Error> {
     store.get(path).await?.bytes().await
 }
 
-async fn count_unreferenced(
-    state: &State,
-    store: &Arc<dyn ObjectStore>,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let prefix = Path::from(key::PREFIX);
-    let mut listed = store.list(Some(&prefix));
-    while let Some(object) = listed.try_next().await.map_err(Failure::with("listing the store"))? {
-        match key::parse(&object.location) {
-            None => report.problems.push(format!("object {} does not belong here", object.location)),
-            Some(id) if !state.is_referenced(ObjectRef::Segment(id)) => {
-                report.unreferenced += 1;
-                report.unreferenced_bytes += object.size;
-            }
-            Some(_) => {}
-        }
+/// Counts the segments that nothing refers to: a dry run of the sweeper's listing.
+async fn survey(state: &State, store: &Arc<dyn ObjectStore>, report: &mut Report) -> Result<(), Failure> {
+    let grace = SweeperConfig::default().orphan_grace;
+    let found = sweeper::survey(state, store, SystemClock.now(), grace).await;
+    let found = found.map_err(Failure::with("listing the store"))?;
+    let unreferenced = [found.dead, found.young, found.orphans];
+    report.unreferenced = unreferenced.iter().map(|tally| tally.objects).sum();
+    report.unreferenced_bytes = unreferenced.iter().map(|tally| tally.bytes).sum();
+    (report.orphans, report.orphans_bytes) = (found.orphans.objects, found.orphans.bytes);
+    report.problems.extend(found.strangers.iter().map(|key| format!("object {key} does not belong here")));
+    let unnamed = found.strangers_found.saturating_sub(found.strangers.len() as u64);
+    if unnamed > 0 {
+        report.problems.push(format!("{unnamed} more objects do not belong among the segments"));
     }
     Ok(())
 }
