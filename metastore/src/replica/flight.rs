@@ -200,6 +200,10 @@ impl Flight {
 
     /// The entry `id` was applied at `position`. If it took effect, gives those who wait for it.
     pub(super) fn applied(&mut self, position: LogPosition, id: EntryId) -> Option<Vec<Waiter>> {
+        // What stands there may have been read before the attempt began, and be applied before it ends.
+        if self.attempts.get(&position).is_some_and(|attempt| attempt.own.entry.id != id) {
+            self.lost(position);
+        }
         self.attempts.remove(&position);
         let first = self.waiting.pop_front_if(|waiting| waiting.own.entry.id == id)?;
         self.losses = self.losses.saturating_sub(1);
@@ -300,6 +304,15 @@ mod tests {
             assert!(apply(&mut flight, 3 + number, number), "entry {number} takes effect");
         }
         assert!(flight.is_empty());
+    }
+
+    #[test]
+    fn a_place_whose_entry_is_applied_before_the_attempt_ends_is_lost() {
+        let mut flight = flight(0..1);
+        assert_eq!(offers(&mut flight, 0), [(0, 0)]);
+        assert!(!apply(&mut flight, 0, 99), "somebody else's entry had been read from there already");
+        assert!(flight.attempt(LogPosition(0)).is_none());
+        assert_eq!(offers(&mut flight, 1), [(1, 0)], "so it is offered again");
     }
 
     #[test]
