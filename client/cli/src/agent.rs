@@ -1,6 +1,6 @@
 //! `ebb agent` and `ebb dev`: turns settings into an agent, runs it, and shuts it down in order on a signal.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{io::Write, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use ebb_agent::{
     Addresses, Agent, Environment,
@@ -41,7 +41,7 @@ pub(crate) async fn dev(args: DevArgs) -> Result<(), Failure> {
     tune(&mut config, args.tuning);
     let agent = start(config).await?;
     share_certificate(agent.addresses());
-    introduce(agent.addresses(), &store)?;
+    introduce(agent.addresses(), &store);
     run(agent).await
 }
 
@@ -180,12 +180,13 @@ fn addresses(addresses: &Addresses) -> String {
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
-fn introduce(addresses: &Addresses, store: &str) -> Result<(), Failure> {
+/// Says where the agent listens and what to try. A reader that went away must not end the agent.
+fn introduce(addresses: &Addresses, store: &str) {
     let quic = addresses.quic.map_or_else(String::new, |address| format!("quic://{address}"));
     let kafka = addresses.kafka.map_or_else(String::new, |address| address.to_string());
     let http = addresses.http.map_or_else(String::new, |address| format!("http://{address}/metrics"));
     let server = if quic == "quic://127.0.0.1:9093" { String::new() } else { format!(" --server {quic}") };
-    output::line(format_args!(
+    let text = format!(
         "Ebbtide is ready.\n\
          \n\
          \x20 Kafka (TCP)  {kafka}\n\
@@ -197,8 +198,9 @@ fn introduce(addresses: &Addresses, store: &str) -> Result<(), Failure> {
          \n\
          \x20 ebb topic create greetings --partitions 3{server}\n\
          \x20 echo hello | ebb produce greetings{server}\n\
-         \x20 ebb consume greetings --from beginning{server}\n"
-    ))
+         \x20 ebb consume greetings --from beginning{server}\n\n"
+    );
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 #[cfg(test)]

@@ -7,8 +7,19 @@ use crate::{
     output::Failure,
 };
 
-/// Connects to the agent.
-pub(crate) async fn connect(connection: &Connection) -> Result<Client, Failure> {
+/// Connects, does some work, and closes the connections whatever came of it: an agent would keep them for a while
+/// otherwise, since a QUIC peer that vanishes is only noticed by its silence.
+pub(crate) async fn with_client<T>(
+    connection: &Connection,
+    work: impl AsyncFnOnce(&Client) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let client = connect(connection).await?;
+    let result = work(&client).await;
+    client.close().await;
+    result
+}
+
+async fn connect(connection: &Connection) -> Result<Client, Failure> {
     let mut builder = Client::builder().server(&connection.server).client_id("ebb");
     if let Some(ca) = &connection.ca {
         builder = builder.ca(ca);

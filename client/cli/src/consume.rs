@@ -12,15 +12,18 @@ use ebbtide::{
 
 use crate::{
     args::{ConsumeArgs, OutputFormat},
-    connect::connect,
+    connect::with_client,
     input::jsonl::Printed,
     output::{self, Failure},
 };
 
 pub(crate) async fn run(args: ConsumeArgs) -> Result<(), Failure> {
     let start = start(&args.from)?;
-    let client = connect(&args.connection).await?;
-    let ends = if args.exit_at_end { Some(Ends::ask(&client, &args).await?) } else { None };
+    with_client(&args.connection, async |client| read(client, &args, start).await).await
+}
+
+async fn read(client: &Client, args: &ConsumeArgs, start: Start) -> Result<(), Failure> {
+    let ends = if args.exit_at_end { Some(Ends::ask(client, args).await?) } else { None };
     let consumer = client.consumer().build().map_err(Failure::new)?;
     if args.partition.is_empty() {
         consumer.assign_topic(&args.topic, start).await.map_err(Failure::new)?;
@@ -28,7 +31,7 @@ pub(crate) async fn run(args: ConsumeArgs) -> Result<(), Failure> {
     for partition in &args.partition {
         consumer.assign(&args.topic, PartitionIndex(*partition), start).await.map_err(Failure::new)?;
     }
-    let reading = Reading { topic: args.topic, format: args.format, left: args.max, ends, consumer };
+    let reading = Reading { topic: args.topic.clone(), format: args.format, left: args.max, ends, consumer };
     tokio::select! {
         biased;
         result = reading.run() => result,

@@ -25,6 +25,11 @@ use crate::{
     output::Failure,
 };
 
+/// Agents hold many large buffers for a short time from many threads; the platform's allocator keeps twice as much
+/// memory for it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     output::finish(prepare().and_then(|runtime| runtime.block_on(run(cli.command))))

@@ -1,22 +1,30 @@
 //! `ebb produce`: sends the records of a file or of standard input.
 
-use ebbtide::Acks;
+use ebbtide::{Acks, Client};
 
 use crate::{
     args::ProduceArgs,
-    connect::connect,
-    input::{self, Shape},
+    connect::with_client,
+    input::{self, Input, Shape},
     output::{self, Failure},
     progress::Progress,
 };
 
 pub(crate) async fn run(args: ProduceArgs) -> Result<(), Failure> {
-    let shape = Shape { format: args.format, key_separator: args.key_separator };
-    let mut input = input::read(args.file, shape)?;
     let acks: Acks = args.acks.parse().map_err(Failure::new)?;
-    let client = connect(&args.connection).await?;
-    let producer =
-        client.producer().acks(acks).compression(args.compression.into()).build().map_err(Failure::new)?;
+    let shape = Shape { format: args.format, key_separator: args.key_separator.clone() };
+    let input = input::read(args.file.clone(), shape)?;
+    let records =
+        with_client(&args.connection, async |client| send(client, &args, acks, input).await).await?;
+    let how = if acks == Acks::None { "sent" } else { "written" };
+    output::note(format_args!("{records} records {how} to {}", args.topic));
+    Ok(())
+}
+
+/// Sends everything and answers how many records that was.
+async fn send(client: &Client, args: &ProduceArgs, acks: Acks, mut input: Input) -> Result<u64, Failure> {
+    let builder = client.producer().acks(acks).compression(args.compression.into());
+    let producer = builder.build().map_err(Failure::new)?;
     let mut progress = Progress::bytes(input.size);
     let mut records = 0_u64;
     while let Some(chunk) = input.chunks.recv().await {
@@ -30,7 +38,5 @@ pub(crate) async fn run(args: ProduceArgs) -> Result<(), Failure> {
     }
     producer.close().await.map_err(Failure::with(&args.topic))?;
     progress.finish();
-    let how = if acks == Acks::None { "sent" } else { "written" };
-    output::note(format_args!("{records} records {how} to {}", args.topic));
-    Ok(())
+    Ok(records)
 }

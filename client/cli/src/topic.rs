@@ -6,22 +6,24 @@ use ebbtide::{
 };
 use serde::Serialize;
 
-use crate::{args::TopicCommand, connect::connect, output, output::Failure};
+use crate::{args::TopicCommand, connect::with_client, output, output::Failure};
 
 pub(crate) async fn run(command: TopicCommand) -> Result<(), Failure> {
+    with_client(command.connection(), async |client| perform(&client.admin(), &command).await).await
+}
+
+async fn perform(admin: &Admin, command: &TopicCommand) -> Result<(), Failure> {
     match command {
-        TopicCommand::Create { name, partitions, configs, connection } => {
-            create(&connect(&connection).await?.admin(), &name, partitions, configs).await
+        TopicCommand::Create { name, partitions, configs, .. } => {
+            create(admin, name, *partitions, configs).await
         }
-        TopicCommand::List { json, connection } => list(&connect(&connection).await?.admin(), json).await,
-        TopicCommand::Describe { name, json, connection } => {
-            describe(&connect(&connection).await?.admin(), &name, json).await
+        TopicCommand::List { json, .. } => list(admin, *json).await,
+        TopicCommand::Describe { name, json, .. } => describe(admin, name, *json).await,
+        TopicCommand::Alter { name, configs, partitions, .. } => {
+            alter(admin, name, configs, *partitions).await
         }
-        TopicCommand::Alter { name, configs, partitions, connection } => {
-            alter(&connect(&connection).await?.admin(), &name, configs, partitions).await
-        }
-        TopicCommand::Delete { name, connection } => {
-            connect(&connection).await?.admin().delete_topic(&name).await.map_err(Failure::new)?;
+        TopicCommand::Delete { name, .. } => {
+            admin.delete_topic(name).await.map_err(Failure::new)?;
             output::line(format_args!("deleted topic {name}"))
         }
     }
@@ -31,9 +33,9 @@ async fn create(
     admin: &Admin,
     name: &str,
     partitions: i32,
-    configs: Vec<(String, String)>,
+    configs: &[(String, String)],
 ) -> Result<(), Failure> {
-    let topic = NewTopic { config: configs.into_iter().collect(), ..NewTopic::new(name, partitions) };
+    let topic = NewTopic { config: configs.iter().cloned().collect(), ..NewTopic::new(name, partitions) };
     admin.create_topic(&topic).await.map_err(Failure::new)?;
     let plural = if partitions == 1 { "" } else { "s" };
     output::line(format_args!("created topic {name} with {partitions} partition{plural}"))
@@ -99,7 +101,7 @@ fn table(described: &DescribedTopic) -> Result<(), Failure> {
 async fn alter(
     admin: &Admin,
     name: &str,
-    configs: Vec<(String, String)>,
+    configs: &[(String, String)],
     partitions: Option<i32>,
 ) -> Result<(), Failure> {
     if configs.is_empty() && partitions.is_none() {
@@ -107,7 +109,8 @@ async fn alter(
     }
     if !configs.is_empty() {
         let changes: Vec<ConfigChange> = configs
-            .into_iter()
+            .iter()
+            .cloned()
             .map(|(name, value)| {
                 if value.is_empty() {
                     ConfigChange::Reset { name }

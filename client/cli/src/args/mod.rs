@@ -117,6 +117,19 @@ pub(crate) enum TopicCommand {
     },
 }
 
+impl TopicCommand {
+    /// How to reach the agent.
+    pub(crate) fn connection(&self) -> &Connection {
+        match self {
+            Self::Create { connection, .. }
+            | Self::List { connection, .. }
+            | Self::Describe { connection, .. }
+            | Self::Alter { connection, .. }
+            | Self::Delete { connection, .. } => connection,
+        }
+    }
+}
+
 /// `ebb produce`.
 #[derive(Debug, Args)]
 pub(crate) struct ProduceArgs {

@@ -37,6 +37,7 @@ async fn once(directory: &Path) -> Result<f64, Failure> {
         .await
         .map_err(Failure::new)?;
     let elapsed = started.elapsed();
+    client.close().await;
     drop(server);
     Ok(elapsed.as_secs_f64() * 1e3)
 }

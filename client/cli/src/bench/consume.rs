@@ -6,18 +6,22 @@ use ebbtide::{Client, Isolation, Offset, PartitionIndex, Start, admin::OffsetSpe
 use tokio::time::Instant;
 
 use super::{MEGABYTE, Report, megabytes_per_second, print};
-use crate::{args::ReadArgs, connect::connect, output::Failure, progress::Progress};
+use crate::{args::ReadArgs, connect::with_client, output::Failure, progress::Progress};
 
 pub(super) async fn run(args: ReadArgs) -> Result<(), Failure> {
-    let client = connect(&args.connection).await?;
+    let reports = with_client(&args.connection, async |client| measure_all(client, &args).await).await?;
+    print(&reports, args.json)
+}
+
+async fn measure_all(client: &Client, args: &ReadArgs) -> Result<Vec<Report>, Failure> {
     let mut runs = Vec::with_capacity(args.runs);
     let mut progress =
         Progress::bytes(args.megabytes.map(|megabytes| megabytes * MEGABYTE * args.runs as u64));
     for _ in 0..args.runs {
-        runs.push(once(&client, &args, &mut progress).await?);
+        runs.push(once(client, args, &mut progress).await?);
     }
     progress.finish();
-    print(&[Report::new("consume", "MB/s of values", runs)], args.json)
+    Ok(vec![Report::new("consume", "MB/s of values", runs)])
 }
 
 /// One run: from the first fetch to the last record decoded. Every record is looked at.

@@ -11,7 +11,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{MEGABYTE, Report, ensure_topic, print, stats::quantile, values::Values};
 use crate::{
     args::{Codec, LatencyArgs},
-    connect::connect,
+    connect::with_client,
     output::Failure,
     progress::Progress,
 };
@@ -23,8 +23,12 @@ const SYNCS: usize = 200;
 const SYNC_BYTES: usize = 10_000;
 
 pub(super) async fn run(args: LatencyArgs) -> Result<(), Failure> {
-    let client = connect(&args.connection).await?;
-    ensure_topic(&client, &args.topic, args.partitions).await?;
+    let reports = with_client(&args.connection, async |client| measure_all(client, &args).await).await?;
+    print(&reports, args.json)
+}
+
+async fn measure_all(client: &Client, args: &LatencyArgs) -> Result<Vec<Report>, Failure> {
+    ensure_topic(client, &args.topic, args.partitions).await?;
     let mut values = Values::new(args.record_bytes, true, &Random::from_os());
     let (mut p50, mut p99, mut syncs) = (Vec::new(), Vec::new(), Vec::new());
     let mut progress = Progress::count(Some(args.runs as u64));
@@ -32,7 +36,7 @@ pub(super) async fn run(args: LatencyArgs) -> Result<(), Failure> {
         if let Some(directory) = &args.sync_baseline {
             syncs.push(sync_median(directory).map_err(Failure::with(directory.display()))?);
         }
-        let mut latencies = once(&client, &args, &mut values).await?;
+        let mut latencies = once(client, args, &mut values).await?;
         p50.push(quantile(&mut latencies, 0.5));
         p99.push(quantile(&mut latencies, 0.99));
         progress.add(1);
@@ -42,7 +46,7 @@ pub(super) async fn run(args: LatencyArgs) -> Result<(), Failure> {
     if !syncs.is_empty() {
         reports.push(Report::new("baseline, one fdatasync", "ms", syncs));
     }
-    print(&reports, args.json)
+    Ok(reports)
 }
 
 /// One run: every record's latency in milliseconds.

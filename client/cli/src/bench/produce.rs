@@ -7,22 +7,26 @@ use tokio::time::Instant;
 use super::{MEGABYTE, Report, ensure_topic, megabytes_per_second, print, values::Values};
 use crate::{
     args::{Codec, LoadArgs},
-    connect::connect,
+    connect::with_client,
     output::Failure,
     progress::Progress,
 };
 
 pub(super) async fn run(args: LoadArgs) -> Result<(), Failure> {
-    let client = connect(&args.connection).await?;
-    ensure_topic(&client, &args.topic, args.partitions).await?;
+    let reports = with_client(&args.connection, async |client| measure_all(client, &args).await).await?;
+    print(&reports, args.json)
+}
+
+async fn measure_all(client: &Client, args: &LoadArgs) -> Result<Vec<Report>, Failure> {
+    ensure_topic(client, &args.topic, args.partitions).await?;
     let mut values = Values::new(args.record_bytes, args.compression != Codec::None, &Random::from_os());
     let mut runs = Vec::with_capacity(args.runs);
     let mut progress = Progress::bytes(Some(args.megabytes * MEGABYTE * args.runs as u64));
     for _ in 0..args.runs {
-        runs.push(once(&client, &args, &mut values, &mut progress).await?);
+        runs.push(once(client, args, &mut values, &mut progress).await?);
     }
     progress.finish();
-    print(&[Report::new("produce", "MB/s of values", runs)], args.json)
+    Ok(vec![Report::new("produce", "MB/s of values", runs)])
 }
 
 /// One run: from the first record handed over to the last one acknowledged.
