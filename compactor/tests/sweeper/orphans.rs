@@ -5,6 +5,8 @@ use std::time::Duration;
 use ebb_compactor::sweeper::{Tally, survey};
 use ebb_metastore::{outcome::Refusal, state::State};
 use ebb_protocol::random::Random;
+use ebb_segment::key;
+use object_store::ObjectStoreExt;
 use tokio::time::sleep;
 
 use crate::support::{BATCH_BYTES, HOUR, MINUTE, World};
@@ -136,6 +138,34 @@ async fn a_stale_listing_does_no_harm() {
     sleep(26 * HOUR).await;
     assert!(world.bucket.has(late).await && world.bucket.has(unseen).await);
     world.bucket.thaw_listings();
+    sweeper.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_is_swept_as_a_bucket_is() {
+    let world = World::new(10);
+    let node = world.node(0).await;
+    let topic = node.create_topic(1).await;
+    let parent = tempfile::tempdir().expect("a temporary directory");
+    let url = format!("file://{}", parent.path().join("store").display());
+    let directory = ebb_segment::open::open(&url).expect("a directory");
+    let put = async |id| directory.put(&key::of(id), "bytes".into()).await.expect("there is room");
+    let has = async |id| directory.head(&key::of(id)).await.is_ok();
+    let (kept, dying, orphan) = (node.upload().await, node.upload().await, node.upload().await);
+    let doomed = node.create_topic(2).await;
+    for (id, topic) in [(kept, Some(topic)), (dying, Some(doomed)), (orphan, None)] {
+        put(id).await;
+        if let Some(topic) = topic {
+            node.commit(id, topic).await.expect("it is young");
+        }
+    }
+    node.delete_topic(doomed).await;
+    let sweeper = node.sweeper_on(directory.clone());
+    sleep(26 * HOUR).await;
+    assert!(has(kept).await && !has(dying).await && !has(orphan).await);
+    assert_eq!(node.dead_count(), 0);
+    let counts = sweeper.counts();
+    assert_eq!((counts.dead_deleted, counts.orphans_deleted, counts.deletions_failed), (1, 1, 0));
     sweeper.shutdown().await;
 }
 

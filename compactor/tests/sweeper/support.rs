@@ -106,9 +106,13 @@ impl World {
 
 impl Node {
     pub(crate) fn sweeper(&self) -> Sweeper {
-        let bucket: Arc<dyn ObjectStore> = self.bucket.clone();
+        self.sweeper_on(self.bucket.clone())
+    }
+
+    /// A sweeper whose segments are not in the bucket, but in `store`.
+    pub(crate) fn sweeper_on(&self, store: Arc<dyn ObjectStore>) -> Sweeper {
         let (clock, random) = (self.clock.clone(), self.random.fork());
-        Sweeper::start(self.metastore.clone(), bucket, clock, random, self.sweeping.clone())
+        Sweeper::start(self.metastore.clone(), store, clock, random, self.sweeping.clone())
     }
 
     pub(crate) fn now(&self) -> Timestamp {
