@@ -1,0 +1,145 @@
+//! Inputs for `entries`, `apply` and `snapshots`: a cluster's first steps, with every kind of command.
+
+use ebb_fuzz::Step;
+use ebb_metastore::{
+    command::{
+        BatchFacts, BatchProducer, BodyPlace, Command, CommitSegment, CreateTopic, Endpoint, ObjectRef,
+        RegisterAgent, Run,
+    },
+    entry::Entry,
+    snapshot,
+    state::State,
+};
+use ebb_protocol::ids::{
+    AgentEpoch, AgentId, ByteRange, ClusterId, EntryId, LogPosition, Offset, PartitionIndex, ProducerEpoch,
+    ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
+};
+use uuid::Uuid;
+
+use crate::Seed;
+
+const AGENT: u8 = 1;
+
+pub(crate) fn seeds() -> Vec<Seed> {
+    let steps = steps();
+    let mut state = State::default();
+    let mut seeds = Vec::new();
+    let whole = postcard::to_allocvec(&steps).expect("commands serialise into memory");
+    seeds.push(Seed::new("apply", "life", whole));
+    for (number, step) in (0_u64..).zip(&steps) {
+        let entry = entry(&state, step, number);
+        let head = entry.encode(step.body_len);
+        let body = ByteRange { start: head.len() as u64, len: step.body_len };
+        state.apply(LogPosition(number), &entry, body);
+        seeds.push(Seed::new("entries", format!("{number}"), head.to_vec()));
+        seeds.push(Seed::new("snapshots", format!("{number}"), snapshot::encode(&state).to_vec()));
+    }
+    seeds
+}
+
+/// The step as its agent's next entry.
+fn entry(state: &State, step: &Step, number: u64) -> Entry {
+    let agent = AgentId(step.agent.into());
+    let known = state.agents().find(|known| known.id == agent);
+    Entry {
+        id: EntryId(0x0190 << 112 | u128::from(number)),
+        agent,
+        epoch: known.map_or(AgentEpoch(0), |known| known.epoch),
+        number: known.map_or(0, |known| known.next_number),
+        time: Timestamp(1_000 + i64::try_from(number).expect("few steps")),
+        hash: known.map(|_| state.hash()),
+        commands: step.commands.clone(),
+    }
+}
+
+fn steps() -> Vec<Step> {
+    let step = |body_len, commands| Step { agent: AGENT, elapsed_ms: 1_000, body_len, commands };
+    let endpoint = |port| Some(Endpoint { host: "ebb".to_owned(), port });
+    let register = |agent: u8| {
+        Command::RegisterAgent(RegisterAgent {
+            agent: AgentId(agent.into()),
+            kafka: endpoint(9092),
+            quic: endpoint(9093),
+            zone: "a".to_owned(),
+            understands: 1,
+        })
+    };
+    vec![
+        step(0, vec![Command::CreateCluster { cluster: ClusterId(7) }, register(AGENT)]),
+        step(0, vec![create_topic(1, "flights", 3), create_topic(2, "t", 1)]),
+        step(0, vec![Command::InitProducer { current: None }, Command::InitProducer { current: None }]),
+        step(0, vec![commit(10_000, BodyPlace::Object { bytes: 400 }, None)]),
+        step(400, vec![commit(10_001, BodyPlace::Inline, numbered(0, 0))]),
+        step(400, vec![commit(10_002, BodyPlace::Inline, numbered(0, 0))]),
+        step(0, vec![commit(10_003, BodyPlace::Object { bytes: 400 }, numbered(0, 3)), producer(0, 0)]),
+        step(
+            0,
+            vec![
+                Command::CreatePartitions { topic: topic(2), total: 2 },
+                Command::AlterTopicConfig {
+                    topic: topic(1),
+                    changes: vec![("retention.ms".to_owned(), Some("-1".to_owned())), ("x".to_owned(), None)],
+                },
+            ],
+        ),
+        step(0, vec![delete_records(Some(Offset(2))), delete_records(None)]),
+        step(
+            0,
+            vec![
+                Command::ForgetObjects {
+                    objects: vec![ObjectRef::Segment(segment(10_000)), ObjectRef::Entry(LogPosition(4))],
+                },
+                Command::TruncateLog { below: LogPosition(3) },
+                Command::RaiseSweepBoundary { minted_before: Timestamp(10_000) },
+            ],
+        ),
+        step(
+            0,
+            vec![
+                Command::DeleteTopic { topic: topic(1) },
+                Command::SealAgent { agent: AgentId(AGENT.into()) },
+            ],
+        ),
+        Step { agent: 2, ..step(0, vec![register(2)]) },
+    ]
+}
+
+fn topic(number: u128) -> TopicId {
+    TopicId(Uuid::from_u128(number))
+}
+
+fn segment(minted_at: u128) -> SegmentId {
+    SegmentId(minted_at << 80)
+}
+
+fn create_topic(number: u128, name: &str, partitions: i32) -> Command {
+    let name = TopicName::new(name).expect("the name is legal");
+    Command::CreateTopic(CreateTopic { topic: topic(number), name, partitions, config: Vec::new() })
+}
+
+fn producer(id: i64, epoch: i16) -> Command {
+    Command::InitProducer { current: Some((ProducerId(id), ProducerEpoch(epoch))) }
+}
+
+fn delete_records(before: Option<Offset>) -> Command {
+    Command::DeleteRecords { topic: topic(1), partition: PartitionIndex(0), before }
+}
+
+fn numbered(id: i64, sequence: i32) -> Option<BatchProducer> {
+    let (epoch, sequence) = (ProducerEpoch(0), Sequence(sequence));
+    Some(BatchProducer { id: ProducerId(id), epoch, sequence, transactional: false })
+}
+
+/// Two batches of one partition and one of another.
+fn commit(minted_at: u128, body: BodyPlace, producer: Option<BatchProducer>) -> Command {
+    let batch = BatchFacts { bytes: 100, records: 3, max_timestamp: Timestamp(5), producer };
+    let plain = BatchFacts { producer: None, ..batch };
+    let run = |partition, start, batches: Vec<BatchFacts>| Run {
+        topic: topic(1),
+        partition: PartitionIndex(partition),
+        range: ByteRange { start, len: 100 * batches.len() as u64 },
+        batches,
+    };
+    let runs = vec![run(0, 44, vec![batch, plain]), run(1, 244, vec![plain])];
+    Command::CommitSegment(CommitSegment { segment: segment(minted_at), body, runs })
+}
