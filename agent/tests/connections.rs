@@ -30,6 +30,18 @@ async fn a_waiting_fetch_does_not_stop_the_produce_behind_it_and_replies_keep_th
 }
 
 #[tokio::test]
+async fn a_connection_needs_no_socket() {
+    let fixture = Fixture::start().await;
+    let (mut client, stream) = Connection::pipe();
+    let ask = async {
+        client.create_topic("pipe", 1, &[]).await;
+        drop(client);
+    };
+    let served = async { tokio::join!(ask, fixture.agent.serve_stream(stream)) };
+    timeout(Duration::from_secs(20), served).await.expect("it ends when the peer has gone");
+}
+
+#[tokio::test]
 async fn pipelined_produces_keep_their_order() {
     let fixture = Fixture::start().await;
     for (topic, mut client) in ["tcp", "quic"].into_iter().zip(fixture.both().await) {

@@ -18,7 +18,11 @@ use ebb_protocol::{
 };
 use ebb_segment::{counted::RequestCounters, store::SegmentStore};
 use object_store::ObjectStore;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+    time::timeout,
+};
 use tokio_util::{
     sync::{CancellationToken, DropGuard},
     task::TaskTracker,
@@ -28,7 +32,7 @@ pub use self::storage::{OpenStorageError, Storage};
 use crate::{
     broker::{Broker, cache::FoyerCache},
     config::{AgentConfig, ListenerConfig, TlsConfig},
-    connection::Shared,
+    connection::{Shared, serve},
     handlers::Handlers,
     http,
     listen::{
@@ -94,6 +98,7 @@ pub struct Agent {
     broker: Arc<Broker>,
     store: Arc<dyn ObjectStore>,
     metrics: Arc<Metrics>,
+    handlers: Arc<Handlers>,
     shared: Arc<Shared>,
     http_tasks: TaskTracker,
     http_stopped: CancellationToken,
@@ -176,20 +181,22 @@ impl Agent {
         let (draining, metrics) = (CancellationToken::new(), Arc::new(Metrics::default()));
         let shared = Arc::new(Shared::new(config.limits, metrics.clone(), draining.clone()));
         let handlers = |transport| {
-            Arc::new(Arc::new(Handlers {
+            Arc::new(Handlers {
                 broker: broker.clone(),
                 agent: id,
                 transport,
                 topics: config.topics.clone(),
                 metrics: metrics.clone(),
                 draining: draining.clone(),
-            }))
+            })
         };
+        let kafka = handlers(Transport::Kafka);
         if let Some(listener) = listeners.kafka {
-            shared.spawn(tcp::run(listener, handlers(Transport::Kafka), shared.clone()));
+            shared.spawn(tcp::run(listener, Arc::new(kafka.clone()), shared.clone()));
         }
         if let Some(endpoint) = listeners.quic {
-            shared.spawn(quic::run(endpoint, handlers(Transport::Quic), shared.clone()));
+            let quic = Arc::new(handlers(Transport::Quic));
+            shared.spawn(quic::run(endpoint, quic, shared.clone()));
         }
         let (http_tasks, http_stopped) = (TaskTracker::new(), CancellationToken::new());
         if let Some(listener) = listeners.http {
@@ -205,10 +212,27 @@ impl Agent {
             broker,
             store,
             metrics,
+            handlers: kafka,
             shared,
             http_tasks,
             http_stopped,
             _abort_on_drop: abort_on_drop,
+        }
+    }
+
+    /// Serves one connection over a stream that the caller has opened, as if it had come over TCP: for tests, which
+    /// need no socket. Returns when the peer has finished and is answered, breaks a rule, or the agent goes down.
+    pub async fn serve_stream(&self, stream: impl AsyncRead + AsyncWrite + Send) {
+        let (reader, writer) = tokio::io::split(stream);
+        let served = async {
+            tokio::select! {
+                biased;
+                () = self.shared.aborting.cancelled() => Ok(()),
+                served = serve(reader, writer, Transport::Kafka, &self.handlers, &self.shared) => served,
+            }
+        };
+        if let Err(error) = self.shared.tasks.track_future(served).await {
+            tracing::info!(%error, "connection closed");
         }
     }
 

@@ -27,7 +27,7 @@ use ebb_protocol::{
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream},
     net::TcpStream,
     time::timeout,
 };
@@ -138,6 +138,13 @@ impl Connection {
         let stream = TcpStream::connect(address).await.expect("it can dial");
         let (reader, writer) = stream.into_split();
         Self { reader: Box::new(reader), writer: Box::new(writer), next_id: 1, _quic: None }
+    }
+
+    /// A connection over a pipe, and the agent's end of it.
+    pub(crate) fn pipe() -> (Self, DuplexStream) {
+        let (ours, theirs) = tokio::io::duplex(1 << 10);
+        let (reader, writer) = tokio::io::split(ours);
+        (Self { reader: Box::new(reader), writer: Box::new(writer), next_id: 1, _quic: None }, theirs)
     }
 
     pub(crate) async fn stream(connection: quinn::Connection) -> Self {
