@@ -18,6 +18,11 @@ const BLOCK_BYTES: usize = 64 << 10;
 const STORED: u32 = 1 << 31;
 const END: [u8; 4] = [0; 4];
 
+/// Whether bytes begin as a frame does. What Kafka's clients do not read either is none: legacy frames, skippable ones.
+pub(super) fn is_frame(bytes: &[u8]) -> bool {
+    HEADER.first_chunk::<4>().is_some_and(|magic| bytes.starts_with(magic))
+}
+
 /// Appends a frame.
 pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
     let mut scratch = vec![0; get_maximum_output_size(input.len().min(BLOCK_BYTES))];
@@ -40,10 +45,14 @@ pub(super) fn compress(input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
 mod tests {
     use std::io::Read;
 
+    use bytes::Bytes;
     use lz4_flex::frame::FrameDecoder;
 
     use super::*;
-    use crate::random::Random;
+    use crate::{
+        batch::{Compression, CompressionError},
+        random::Random,
+    };
 
     #[test]
     fn frames_are_read_by_an_lz4_decoder() {
@@ -58,6 +67,18 @@ mod tests {
             FrameDecoder::new(frame.as_slice()).read_to_end(&mut output).expect("a sound frame");
             assert_eq!(output, input);
         }
+    }
+
+    #[test]
+    fn legacy_frames_are_refused() {
+        let refused = |bytes: &'static [u8]| {
+            let read = Compression::Lz4.decompress(&Bytes::from_static(bytes), 1 << 16);
+            assert!(matches!(read, Err(CompressionError::Corrupt { .. })), "{read:?}");
+        };
+        // A block of four literals, for which the decoder would set aside two times 8 MiB.
+        refused(b"\x02\x21\x4c\x18\x05\x00\x00\x00\x40abcd");
+        refused(b"\x50\x2a\x4d\x18\x00\x00\x00\x00");
+        refused(b"");
     }
 
     #[test]

@@ -117,6 +117,10 @@ impl Compression {
             Self::None => Ok(input.clone()),
             Self::Gzip => self.read(flate2::read::MultiGzDecoder::new(input.as_ref()), input.len(), limit),
             Self::Snappy => snappy::decompress(input, limit),
+            // The decoder would take legacy frames as well, and hold 16 MiB for a few bytes of them.
+            Self::Lz4 if !lz4::is_frame(input) => {
+                Err(self.corrupt(&"it does not begin with the magic of a frame"))
+            }
             Self::Lz4 => self.read(FrameDecoder::new(input.as_ref()), input.len(), limit),
             Self::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(input.as_ref()).map_err(|e| self.corrupt(&e))?;
