@@ -4,13 +4,14 @@
 
 use std::{cmp::Reverse, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use ebb_protocol::{
     ids::{EntryId, LogPosition},
     random::Random,
 };
 use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload, path::Path};
+use tokio::time::timeout;
 
 use super::error::OpenError;
 use crate::{
@@ -97,14 +98,28 @@ impl Snapshots {
         damaged.map_or(Ok(None), Err)
     }
 
+    /// Gets an object. It may take long, but not stand still for long: the replica waits for it.
+    async fn get(&self, key: &Path) -> object_store::Result<Bytes> {
+        let patience = RetryConfig::default().attempt_deadline;
+        let stalled = |_| object_store::Error::Generic {
+            store: "snapshots",
+            source: format!("nothing arrived for {patience:?}").into(),
+        };
+        let mut chunks = timeout(patience, self.store.get(key)).await.map_err(stalled)??.into_stream();
+        let mut bytes = BytesMut::new();
+        while let Some(chunk) = timeout(patience, chunks.next()).await.map_err(stalled)? {
+            bytes.extend_from_slice(&chunk?);
+        }
+        Ok(bytes.freeze())
+    }
+
     /// Reads a snapshot; `None` when it is gone.
     async fn load(&self, name: SnapshotName) -> Result<Option<State>, OpenError> {
         let key = name.key();
         let mut why = SnapshotError::Damaged("it was never read");
         // Bits can also flip on the way, so bytes that look damaged are read once more.
         for _ in 0..2 {
-            let get = || async { self.store.get(&key).await?.bytes().await };
-            let bytes = match self.retry.run(&self.random, get).await {
+            let bytes = match self.retry.run(&self.random, || self.get(&key)).await {
                 Ok(bytes) => bytes,
                 Err(failure) if failure.is_missing() => return Ok(None),
                 Err(failure) => return Err(unavailable(failure)),
@@ -128,7 +143,7 @@ impl Snapshots {
         let Some(first) = log.object(LogPosition(0)) else { return Ok(false) };
         let folder = first.parent();
         let list = || async { self.store.list(folder.as_ref()).next().await.transpose() };
-        let any = self.retry.run(&self.random, list).await.map_err(unavailable)?;
+        let any = RetryConfig::default().run(&self.random, list).await.map_err(unavailable)?;
         Ok(any.is_some())
     }
 
