@@ -2,5 +2,6 @@
 
 pub mod check;
 pub mod s3;
+pub mod sim;
 pub mod tidy;
 pub mod tools;

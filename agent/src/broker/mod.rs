@@ -108,8 +108,8 @@ pub struct Read {
 /// What a read of one partition gave.
 #[derive(Clone, Debug)]
 pub struct ReadBatches {
-    /// The partition's ends. When there are no records they are at least as new as the moment the fetch was asked;
-    /// records never reach beyond them.
+    /// The partition's ends; records never reach beyond them. When the fetch gave no records at all, they are at
+    /// least as new as the moment it was asked. Otherwise they are what this replica knows.
     pub head: PartitionHead,
     /// Whole batches, offsets filled in, back to back; the first one holds the offset asked for or the next that exists.
     pub records: Bytes,

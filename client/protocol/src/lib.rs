@@ -12,6 +12,7 @@ pub mod error;
 pub mod frame;
 pub mod ids;
 pub mod messages;
+pub mod planted;
 pub mod random;
 pub mod shape;
 pub mod wire;

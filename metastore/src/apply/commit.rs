@@ -1,6 +1,7 @@
 //! Committing a segment: the step that gives batches their offsets, once each.
 
 use ebb_protocol::ids::{ByteRange, Offset, Timestamp, TopicPartition};
+use ebb_protocol::planted::{Bug, is_planted};
 
 use super::Context;
 use crate::{
@@ -39,6 +40,7 @@ impl State {
         let mut rows = 0;
         let mut runs = Vec::with_capacity(segment.runs.len());
         for run in &segment.runs {
+            let shift = if is_planted(Bug::InlineBodyUnshifted) { 0 } else { shift };
             let range = ByteRange { start: run.range.start + shift, len: run.range.len };
             runs.push(self.place_run(run, object, range, &mut rows));
         }
@@ -66,10 +68,19 @@ impl State {
         let mut builder = RowBuilder { object, row: None, finished: 0 };
         let mut start = range.start;
         let mut outcomes = Vec::with_capacity(run.batches.len());
+        let mut after_duplicate = 0;
         for batch in &run.batches {
             let bytes = ByteRange { start, len: u64::from(batch.bytes) };
-            let outcome = place.batch(batch);
+            let mut outcome = place.batch(batch);
+            match &mut outcome {
+                BatchOutcome::Appended { base, .. } => *base = base.plus(after_duplicate),
+                BatchOutcome::Duplicate { .. } if is_planted(Bug::OffsetAfterDuplicate) => {
+                    after_duplicate = 1;
+                }
+                _ => {}
+            }
             match outcome {
+                BatchOutcome::Refused(_) if is_planted(Bug::RefusedBatchInRow) => builder.stretch(bytes),
                 BatchOutcome::Appended { base, .. } => builder.add(place.partition, bytes, base, batch),
                 // The bytes of a batch that is not taken lie between those of its neighbours.
                 BatchOutcome::Duplicate { .. } | BatchOutcome::Refused(_) => builder.finish(place.partition),
@@ -158,6 +169,13 @@ impl RowBuilder {
                 let (object, max_timestamp) = (self.object, batch.max_timestamp);
                 self.row = Some(BatchCoordinates { object, range: bytes, base, last, max_timestamp });
             }
+        }
+    }
+
+    /// A bug that is planted: takes bytes in that do not belong here.
+    fn stretch(&mut self, bytes: ByteRange) {
+        if let Some(row) = &mut self.row {
+            row.range.len += bytes.len;
         }
     }
 

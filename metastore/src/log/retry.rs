@@ -181,6 +181,11 @@ impl Failure {
         matches!(self, Self::Store(object_store::Error::NotFound { .. }))
     }
 
+    /// Whether the store says that the object exists already.
+    pub(crate) fn exists(&self) -> bool {
+        matches!(self, Self::Store(object_store::Error::AlreadyExists { .. }))
+    }
+
     /// Whether asking again cannot help.
     pub(crate) fn is_final(&self) -> bool {
         use object_store::Error as E;

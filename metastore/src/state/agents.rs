@@ -1,5 +1,6 @@
 //! Agents: who is live, under which epoch, and whose entries count.
 
+use ebb_protocol::planted::{Bug, is_planted};
 use std::collections::{BTreeMap, VecDeque};
 
 use ebb_protocol::ids::{AgentEpoch, AgentId, BrokerId, Timestamp};
@@ -67,9 +68,12 @@ impl Agents {
     pub(crate) fn admit(&mut self, entry: &Entry, now: Timestamp) -> Result<Standing, Refusal> {
         let Some(agent) = self.live.values_mut().find(|agent| agent.id == entry.agent) else {
             let stale = self.sealed.contains(&entry.agent) || entry.epoch != AgentEpoch(0);
+            if is_planted(Bug::SealedAgentsCount) && stale {
+                return Ok(Standing::Live);
+            }
             return if stale { Err(Refusal::StaleAgent) } else { Ok(Standing::Unregistered) };
         };
-        if agent.next_number != entry.number {
+        if agent.next_number != entry.number && !is_planted(Bug::AnyEntryNumber) {
             // Told apart from a stale agent first: a late copy of the registration carries no epoch.
             return Err(Refusal::OutOfTurn);
         }

@@ -15,6 +15,7 @@ mod topics;
 use ebb_protocol::ids::{
     AgentId, ClusterId, LogPosition, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition,
 };
+use ebb_protocol::planted::{Bug, is_planted};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -242,6 +243,14 @@ impl State {
     /// Makes again what snapshots leave out because it follows from the rest.
     pub(crate) fn rebuild(&mut self) {
         self.topics.rebuild();
+        if is_planted(Bug::SnapshotWithoutProducers) {
+            let all: Vec<_> = self.topics.partitions().map(|(at, _)| at).collect();
+            for at in all {
+                if let Some(partition) = self.topics.partition_mut(at.topic, at.partition) {
+                    partition.producers.clear();
+                }
+            }
+        }
         self.producer_ids.rebuild();
         self.idle = IdleList::rebuild(&self.topics);
     }

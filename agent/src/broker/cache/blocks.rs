@@ -1,6 +1,7 @@
 //! Blocks of objects: from the cache, or from the store with one GET however many readers want a block at once.
 //! Knows nothing of batches; what a block's bytes mean is its readers' affair.
 
+use ebb_protocol::planted::{Bug, is_planted};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -12,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use ebb_metastore::{command::ObjectRef, log::CommitLog};
-use ebb_protocol::ids::{ByteRange, ClusterId};
+use ebb_protocol::ids::{ByteRange, ClusterId, LogPosition};
 use ebb_segment::{
     key,
     store::{SegmentStore, StoreError},
@@ -137,7 +138,7 @@ impl Blocks {
 
     /// A block: from the cache, else from the store. It is short only where its object ends.
     pub(in crate::broker) async fn get(&self, key: BlockKey, lane: Lane) -> FetchResult {
-        if let Some(block) = self.inner.cache.get(key).await {
+        if let Some(block) = self.inner.cache.get(cached(key)).await {
             self.inner.counters.hit();
             return Ok(block);
         }
@@ -204,7 +205,7 @@ impl Inner {
             let _permit = pool.acquire().await.expect("the pools are never closed");
             self.counters.miss();
             let block = self.read(key).await?;
-            self.cache.insert(key, block.clone());
+            self.cache.insert(cached(key), block.clone());
             Ok(block)
         }
         .boxed()
@@ -240,6 +241,14 @@ impl Drop for InFlight {
             in_flight.remove(&self.key);
         }
     }
+}
+
+/// The key under which a block is cached: its own.
+fn cached(key: BlockKey) -> BlockKey {
+    if is_planted(Bug::CacheKeyWithoutObject) {
+        return BlockKey { object: ObjectRef::Entry(LogPosition(0)), ..key };
+    }
+    key
 }
 
 fn index_of(position: u64, block_bytes: u64) -> u32 {

@@ -5,6 +5,7 @@ mod plan;
 mod reply;
 mod run;
 
+use ebb_protocol::planted::{Bug, is_planted};
 use std::{pin::pin, time::Duration};
 
 use bytes::{Bytes, BytesMut};
@@ -172,6 +173,7 @@ impl Reader {
                 }
                 // What was read so far is whole; the next fetch meets the error again.
                 Err(_) if !reply.bytes.is_empty() => break,
+                Err(_) if is_planted(Bug::SkipUnreadable) => {}
                 Err(error) => return Err(error),
             }
         }

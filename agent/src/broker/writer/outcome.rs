@@ -4,6 +4,7 @@ use ebb_metastore::{
     MetastoreError,
     outcome::{BatchOutcome, Outcome, Refusal},
 };
+use ebb_protocol::planted::{Bug, is_planted};
 use ebb_segment::store::StoreError;
 
 use super::Answers;
@@ -62,6 +63,9 @@ fn refused(refusal: &Refusal) -> ProduceError {
 fn failed(error: MetastoreError) -> ProduceError {
     match error {
         MetastoreError::Unavailable(why) => ProduceError::Storage(StoreError::Unavailable(why)),
+        MetastoreError::Indeterminate(why) if is_planted(Bug::UnknownIsFailed) => {
+            ProduceError::Storage(StoreError::Unavailable(why))
+        }
         MetastoreError::Indeterminate(why) => ProduceError::TimedOut(why),
         // The entry may stand in the log already.
         _ => ProduceError::TimedOut(error.to_string()),

@@ -1,6 +1,7 @@
 //! The append side: submissions become entries, and entries are offered to the log until it is known what stands at
 //! every position that was tried.
 
+use ebb_protocol::planted::{Bug, is_planted};
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -49,6 +50,9 @@ impl Task {
         }
         self.tail_known = false;
         for (position, own) in self.flight.offers(self.applied, self.vigil.now()) {
+            if is_planted(Bug::AckBeforeDurable) {
+                self.facts.insert(position, Fact::Own(own.clone()));
+            }
             self.append(position, own, Duration::ZERO);
         }
     }

@@ -1,0 +1,96 @@
+//! Planted bugs: a build with the feature `planted-bugs` can switch one of them on in a thread, and the simulation
+//! must find it. Without the feature [`is_planted`] is a constant, and nothing of them is left in the program.
+
+/// A bug, named after what goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// Own entries are applied, and acknowledged, before they are durable.
+    AckBeforeDurable,
+    /// A segment is committed although its upload failed.
+    IgnoreFailedUpload,
+    /// A producer's batch that comes again is appended again.
+    NoDeduplication,
+    /// The checksum of stored batches is not checked.
+    SkipChecksum,
+    /// The log's tail is not looked at.
+    StaleTail,
+    /// `AlreadyExists` is taken to mean that the own entry stands there.
+    TrustAlreadyExists,
+    /// Segments are committed in the order in which their uploads end.
+    CommitOutOfOrder,
+    /// Entries take effect whatever their number is.
+    AnyEntryNumber,
+    /// Entries of agents that were put out take effect.
+    SealedAgentsCount,
+    /// Blocks are cached under their number in the object alone.
+    CacheKeyWithoutObject,
+    /// Snapshots lack what partitions remember of producers.
+    SnapshotWithoutProducers,
+    /// Truncation drops entries whose bodies are referenced.
+    TruncateReferenced,
+    /// Behind a duplicate in a run, base offsets are one too high.
+    OffsetAfterDuplicate,
+    /// The bytes of a refused batch are counted to the batches around it.
+    RefusedBatchInRow,
+    /// Deleting records deletes one more.
+    DeleteOneMore,
+    /// A run that cannot be read is passed over.
+    SkipUnreadable,
+    /// The place of an inline body is not shifted by the entry's head.
+    InlineBodyUnshifted,
+    /// An append whose end is not known is said to have failed.
+    UnknownIsFailed,
+    /// A replica that slept too long believes what it learns.
+    BelieveAfterSleep,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 19] = [
+        Self::AckBeforeDurable,
+        Self::IgnoreFailedUpload,
+        Self::NoDeduplication,
+        Self::SkipChecksum,
+        Self::StaleTail,
+        Self::TrustAlreadyExists,
+        Self::CommitOutOfOrder,
+        Self::AnyEntryNumber,
+        Self::SealedAgentsCount,
+        Self::CacheKeyWithoutObject,
+        Self::SnapshotWithoutProducers,
+        Self::TruncateReferenced,
+        Self::OffsetAfterDuplicate,
+        Self::RefusedBatchInRow,
+        Self::DeleteOneMore,
+        Self::SkipUnreadable,
+        Self::InlineBodyUnshifted,
+        Self::UnknownIsFailed,
+        Self::BelieveAfterSleep,
+    ];
+}
+
+#[cfg(feature = "planted-bugs")]
+thread_local! {
+    static PLANTED: std::cell::Cell<Option<Bug>> = const { std::cell::Cell::new(None) };
+}
+
+/// Switches a bug on in this thread, and all others off.
+#[cfg(feature = "planted-bugs")]
+pub fn plant(bug: Option<Bug>) {
+    PLANTED.set(bug);
+}
+
+/// Whether this bug is switched on.
+#[cfg(feature = "planted-bugs")]
+#[must_use]
+pub fn is_planted(bug: Bug) -> bool {
+    PLANTED.get() == Some(bug)
+}
+
+/// Whether this bug is switched on: never, in this build.
+#[cfg(not(feature = "planted-bugs"))]
+#[must_use]
+#[inline(always)]
+pub const fn is_planted(_: Bug) -> bool {
+    false
+}

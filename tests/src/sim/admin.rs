@@ -1,0 +1,95 @@
+//! The administrator: creates the topics, deletes records now and then, and deletes and creates one topic again.
+
+use std::{sync::Arc, time::Duration};
+
+use ebb_agent::broker::{Broker, OffsetQuery};
+use ebb_metastore::{
+    command::Command,
+    outcome::{Outcome, Refusal},
+    state::TopicInfo,
+};
+use ebb_protocol::ids::{Offset, PartitionIndex, TopicId, TopicName};
+use futures::future::BoxFuture;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    network::Client,
+    plan::millis,
+    probes::Probe,
+    producers::{self, Closing},
+    readers::{self, Reader, Step},
+};
+
+/// Creates a topic, or finds it, however long that takes.
+pub(super) async fn create(client: &Client, name: &str, partitions: i32) -> TopicInfo {
+    let name = TopicName::new(name).expect("the name is legal");
+    loop {
+        let name = name.clone();
+        let ask = move |broker: Arc<Broker>| -> BoxFuture<'static, _> {
+            Box::pin(async move { broker.topic_or_create(&name, partitions).await })
+        };
+        if let Ok(Ok(topic)) = client.call(ask).await {
+            return topic;
+        }
+        client.leave();
+        sleep(millis(&client.random, 20, 200)).await;
+    }
+}
+
+/// Deletes records of a topic now and then, until told to end.
+pub(super) async fn trim(client: Arc<Client>, topic: TopicId, partitions: i32, closing: Arc<Closing>) {
+    let random = client.random.clone();
+    while !closing.is_set() {
+        sleep(millis(&random, 500, 8_000)).await;
+        let index =
+            PartitionIndex(i32::try_from(random.below(partitions.unsigned_abs().into())).unwrap_or(0));
+        let Some(end) = readers::ask(&client, topic, index, OffsetQuery::Latest).await else { continue };
+        let before = i64::try_from(random.below(end.0.unsigned_abs() + 1)).unwrap_or(0);
+        client.cluster.world.allow_start(topic, index, before);
+        let delete = Command::DeleteRecords { topic, partition: index, before: Some(Offset(before)) };
+        // Whether it was answered does not matter: it may have been done.
+        drop(client.submit(delete).await);
+    }
+}
+
+/// Creates a topic, uses it, deletes it, and begins again, until told to end.
+pub(super) async fn recreate(client: Arc<Client>, closing: Arc<Closing>) {
+    let (world, random) = (client.cluster.world.clone(), client.random.clone());
+    let process = world.process();
+    let mut lives = 0;
+    while !closing.is_set() {
+        let topic = create(&client, "short-lived", 2).await;
+        lives += 1;
+        if lives > 1 {
+            world.probe(Probe::TopicRecreated);
+        }
+        for _ in 0..random.below(6) {
+            producers::send(&client, process, topic.id, vec![PartitionIndex(0), PartitionIndex(1)]).await;
+        }
+        let mut reader = Reader::new(client.clone(), topic.id, 2, false);
+        let until = Instant::now() + Duration::from_secs(2);
+        while reader.fetch(&[0], Duration::ZERO).await != [Step::End] && Instant::now() < until {
+            sleep(millis(&random, 1, 50)).await;
+        }
+        if delete(&client, topic.id).await {
+            // It is gone, whoever is asked.
+            client.leave();
+            if producers::send(&client, process, topic.id, vec![PartitionIndex(0)]).await > 0 {
+                world.violation(format!("a batch was acknowledged for {:?} after its deletion", topic.id));
+            }
+        }
+        sleep(millis(&random, 100, 3_000)).await;
+    }
+}
+
+/// Deletes a topic; true when it is certainly gone.
+async fn delete(client: &Client, topic: TopicId) -> bool {
+    for _ in 0..20 {
+        match client.submit(Command::DeleteTopic { topic }).await {
+            Ok(Ok(Some(Outcome::Done | Outcome::Refused(Refusal::UnknownTopic(_))))) => return true,
+            _ => client.leave(),
+        }
+        sleep(millis(&client.random, 20, 300)).await;
+    }
+    false
+}

@@ -1,0 +1,292 @@
+//! The agents: started, killed, stopped, replaced and shut down. Each run of an agent is a real broker over its own
+//! wire, with its own clock, randomness and ids.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use ebb_agent::broker::{Broker, cache::PlainCache};
+use ebb_metastore::{
+    Metastore, Submission,
+    command::{Command, Endpoint, RegisterAgent},
+    entry::ENTRY_VERSION,
+    log::{CommitLog, RetryConfig, bucket::BucketLog, memory::MemoryLog},
+    outcome::Outcome,
+    state::State,
+};
+use ebb_protocol::{
+    clock::SharedClock,
+    ids::{AgentId, IdSource},
+    random::Random,
+};
+use ebb_segment::store::SegmentStore;
+use parking_lot::Mutex;
+use tokio::time::sleep;
+
+use super::{
+    bucket::Bucket,
+    clock::SimClock,
+    engine::FaultyLog,
+    faults::Weather,
+    gate::Gate,
+    plan::{Engine, millis},
+    wire::{Doom, Store, Wire},
+    witness::Witness,
+    world::World,
+};
+
+/// One run of an agent.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) broker: Arc<Broker>,
+    pub(super) gate: Arc<Gate>,
+    pub(super) name: String,
+    id: AgentId,
+    clock: Arc<SimClock>,
+    wire: Arc<Wire>,
+    leaving: AtomicBool,
+}
+
+/// All agents, and what they share.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    pub(super) world: Arc<World>,
+    pub(super) witness: Arc<Witness>,
+    pub(super) bucket: Arc<Bucket>,
+    pub(super) weather: Arc<Weather>,
+    memory: MemoryLog,
+    random: Random,
+    slots: Mutex<Vec<Slot>>,
+}
+
+/// One place for an agent: an address.
+#[derive(Debug, Default)]
+struct Slot {
+    current: Option<Arc<Running>>,
+    /// Those that were replaced while they were stopped.
+    zombies: Vec<Arc<Running>>,
+    starting: Option<Arc<Gate>>,
+    starts: u64,
+}
+
+impl Cluster {
+    pub(super) fn new(world: Arc<World>, random: Random) -> Arc<Self> {
+        let witness = Arc::new(Witness::new(world.clone()));
+        let weather = Arc::new(Weather::new(world.plan.rates.clone()));
+        let slots = (0..world.plan.agents).map(|_| Slot::default()).collect();
+        Arc::new(Self {
+            bucket: Arc::new(Bucket::new(witness.clone())),
+            witness,
+            weather,
+            memory: MemoryLog::new(),
+            random,
+            slots: Mutex::new(slots),
+            world,
+        })
+    }
+
+    /// Every run that may answer clients, zombies included.
+    pub(super) fn running(&self) -> Vec<Arc<Running>> {
+        let slots = self.slots.lock();
+        let all = slots.iter().flat_map(|slot| slot.current.iter().chain(&slot.zombies));
+        all.filter(|running| !running.gate.is_dead()).cloned().collect()
+    }
+
+    /// The run at an address, unless it is dead.
+    pub(super) fn at(&self, slot: usize) -> Option<Arc<Running>> {
+        let slots = self.slots.lock();
+        slots.get(slot).and_then(|slot| slot.current.clone()).filter(|running| !running.gate.is_dead())
+    }
+
+    /// Starts an agent at an address, again and again until one registers. Returns at once when one is starting.
+    pub(super) async fn start(self: Arc<Self>, slot: usize, doom: Option<Doom>) {
+        let mut doom = doom;
+        loop {
+            let Some((gate, number)) = self.begin(slot) else { return };
+            let started = tokio::select! {
+                biased;
+                () = gate.dead() => None,
+                running = self.run(slot, number, gate.clone(), doom.take()) => running,
+            };
+            if self.started(slot, started) {
+                return;
+            }
+            gate.kill();
+            sleep(millis(&self.random, 50, 500)).await;
+        }
+    }
+
+    /// Notes what came of a start; true when there is an agent now.
+    fn started(&self, slot: usize, running: Option<Running>) -> bool {
+        let mut slots = self.slots.lock();
+        let Some(slot) = slots.get_mut(slot) else { return true };
+        slot.starting = None;
+        let Some(running) = running else { return false };
+        self.world.note(format_args!("{} is up", running.name));
+        slot.current = Some(Arc::new(running));
+        true
+    }
+
+    fn begin(&self, slot: usize) -> Option<(Arc<Gate>, u64)> {
+        let mut slots = self.slots.lock();
+        let slot = slots.get_mut(slot)?;
+        let alive = slot.current.as_ref().is_some_and(|running| running.gate.is_open());
+        if slot.starting.is_some() || alive {
+            return None;
+        }
+        slot.current = slot.current.take().filter(|running| !running.gate.is_dead());
+        slot.zombies.extend(slot.current.take());
+        slot.starts += 1;
+        let gate = Arc::new(Gate::new());
+        slot.starting = Some(gate.clone());
+        Some((gate, slot.starts))
+    }
+
+    async fn run(&self, slot: usize, number: u64, gate: Arc<Gate>, doom: Option<Doom>) -> Option<Running> {
+        let (world, plan) = (&self.world, &self.world.plan);
+        let name = format!("a{slot}.{number}");
+        let error = i64::try_from(self.random.below(plan.clock_error_ms + 1)).unwrap_or(0);
+        let clock = Arc::new(SimClock::new(world.start(), error));
+        let shared: SharedClock = clock.clone();
+        let random = self.random.fork();
+        let ids = IdSource::new(shared.clone(), random.fork());
+        let wire = Arc::new(Wire {
+            world: world.clone(),
+            name: name.clone(),
+            bucket: self.bucket.clone(),
+            weather: self.weather.clone(),
+            random: random.fork(),
+            gate: gate.clone(),
+            doom: Mutex::new(doom),
+        });
+        let store = Arc::new(Store(wire.clone()));
+        let id = ids.agent();
+        let log = self.log(&wire, random.fork());
+        let metastore = Metastore::open(
+            id,
+            log,
+            store.clone(),
+            shared.clone(),
+            ids.clone(),
+            random.fork(),
+            plan.metastore.clone(),
+        );
+        let metastore = match metastore.await {
+            Ok(metastore) => metastore,
+            Err(error) => {
+                world.note(format_args!("{name} does not start: {error}"));
+                return None;
+            }
+        };
+        let registered = metastore.submit(registration(id, slot)).await.ok()?;
+        if !matches!(registered.first(), Some(Outcome::AgentRegistered { .. })) {
+            return None;
+        }
+        let cluster = metastore.read(State::cluster)?;
+        let segments = SegmentStore::new(store, random.fork(), plan.store.clone());
+        let cache = Arc::new(PlainCache::new(plan.broker.cache_memory_bytes));
+        let broker = Broker::new(cluster, metastore, segments, cache, shared, ids, plan.broker.clone());
+        Some(Running { broker, gate, name, id, clock, wire, leaving: AtomicBool::new(false) })
+    }
+
+    /// The commit log as an agent sees it.
+    pub(super) fn log(&self, wire: &Arc<Wire>, random: Random) -> Arc<dyn CommitLog> {
+        match self.world.plan.engine {
+            Engine::Memory => Arc::new(FaultyLog {
+                log: self.memory.clone(),
+                wire: wire.clone(),
+                witness: self.witness.clone(),
+            }),
+            Engine::Bucket => {
+                let store = Arc::new(Store(wire.clone()));
+                Arc::new(BucketLog::new(store, random, RetryConfig::default()))
+            }
+        }
+    }
+
+    /// Kills whatever runs or starts at an address.
+    pub(super) fn kill(&self, slot: usize) -> bool {
+        let mut slots = self.slots.lock();
+        let Some(at) = slots.get_mut(slot) else { return false };
+        let gates =
+            at.current.take().map(|running| running.gate.clone()).into_iter().chain(at.starting.clone());
+        let killed: Vec<_> = gates.inspect(|gate| gate.kill()).collect();
+        !killed.is_empty()
+    }
+
+    /// Takes those that died by themselves off the list, so that nothing keeps their parts alive.
+    pub(super) fn bury(&self) {
+        for slot in self.slots.lock().iter_mut() {
+            slot.current = slot.current.take().filter(|running| !running.gate.is_dead());
+            slot.zombies.retain(|running| !running.gate.is_dead());
+        }
+    }
+
+    /// Kills those that were replaced.
+    pub(super) fn end_zombies(&self) {
+        for slot in self.slots.lock().iter_mut() {
+            slot.zombies.drain(..).for_each(|running| running.gate.kill());
+        }
+    }
+}
+
+impl Running {
+    /// Sets its clock.
+    pub(super) fn set_clock(&self, error_ms: i64) {
+        self.clock.set(error_ms);
+    }
+
+    /// Decides when it is to die by itself.
+    pub(super) fn doom(&self, doom: Option<Doom>) {
+        *self.wire.doom.lock() = doom;
+    }
+
+    /// Whether it was asked to end.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
+    }
+
+    /// Shuts it down in order, as a process does that is asked to end.
+    pub(super) async fn shut_down(&self) {
+        self.leaving.store(true, Ordering::Relaxed);
+        let seal = Command::SealAgent { agent: self.id };
+        let all = async {
+            self.broker.drain().await;
+            // It may have been put out before, which is as good.
+            drop(self.broker.metastore().submit(Submission { commands: vec![seal], body: Vec::new() }).await);
+            self.broker.shutdown().await;
+        };
+        tokio::select! {
+            biased;
+            () = self.gate.dead() => {}
+            () = all => {}
+            () = sleep(Duration::from_secs(60)) => {
+                self.world_violation();
+            }
+        }
+        self.gate.kill();
+    }
+
+    fn world_violation(&self) {
+        // Requests may hang and be tried again until their deadlines pass, but not for ever.
+        if self.gate.is_open() {
+            self.wire.world.violation(format!("{} did not shut down within a minute", self.name));
+        }
+    }
+}
+
+fn registration(agent: AgentId, slot: usize) -> Submission {
+    let port = u16::try_from(9_000 + slot).unwrap_or(u16::MAX);
+    let said = RegisterAgent {
+        agent,
+        kafka: Some(Endpoint { host: "sim".to_owned(), port }),
+        quic: None,
+        zone: String::new(),
+        understands: ENTRY_VERSION.into(),
+    };
+    Submission { commands: vec![Command::RegisterAgent(said)], body: Vec::new() }
+}

@@ -1,0 +1,121 @@
+//! The configuration that a seed draws: how many of everything, which settings, which faults and how often.
+
+use std::time::Duration;
+
+use ebb_agent::broker::BrokerConfig;
+use ebb_metastore::MetastoreConfig;
+use ebb_protocol::random::Random;
+use ebb_segment::store::StoreConfig;
+
+use super::faults::Rates;
+
+/// Which commit log a run uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// The memory engine behind faults.
+    Memory,
+    /// The bucket engine over the faulty store.
+    Bucket,
+}
+
+/// Everything that a seed fixes before the run begins.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The commit log.
+    pub engine: Engine,
+    /// Agents.
+    pub agents: usize,
+    /// Partitions of the topic that lives as long as the run.
+    pub partitions: i32,
+    /// Idempotent producers.
+    pub idempotent: u32,
+    /// Plain producers.
+    pub plain: u32,
+    /// Readers.
+    pub readers: u32,
+    /// How long faults strike.
+    pub turmoil: Duration,
+    /// The longest usual time of a request to the store, in milliseconds.
+    pub request_ms_max: u64,
+    /// How far clocks are off, in milliseconds.
+    pub clock_error_ms: u64,
+    /// The longest that an agent is stopped for.
+    pub pause_max: Duration,
+    /// Which faults strike how often.
+    pub rates: Rates,
+    /// The broker's settings.
+    pub broker: BrokerConfig,
+    /// The metastore's settings.
+    pub metastore: MetastoreConfig,
+    /// The segment store's settings.
+    pub store: StoreConfig,
+}
+
+impl Plan {
+    /// Draws the plan of a seed.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let random = Random::from_seed(seed ^ 0x706c_616e);
+        let random = &random;
+        // Truncation rests on clocks that agree to within a part of its grace. Either both are short, or both long.
+        let short_grace = random.chance(0.6);
+        let grace = Duration::from_secs(if short_grace { 16 } else { 24 * 60 * 60 });
+        let clock_error_ms = if short_grace { 1_500 } else { 4 * 60 * 60 * 1_000 };
+        Self {
+            engine: if random.chance(0.25) { Engine::Memory } else { Engine::Bucket },
+            agents: pick(random, &[1, 2, 2, 3, 3]),
+            partitions: pick(random, &[1, 2, 4, 8]),
+            idempotent: pick(random, &[1, 2, 3]),
+            plain: pick(random, &[0, 1, 2]),
+            readers: pick(random, &[1, 2, 3]),
+            turmoil: Duration::from_secs(30 + random.below(30)),
+            request_ms_max: pick(random, &[2, 10, 40, 120]),
+            clock_error_ms,
+            pause_max: Duration::from_secs(pick(random, &[2, 8, 40])),
+            rates: Rates::draw(random),
+            broker: broker(random),
+            metastore: MetastoreConfig {
+                appends_in_flight_max: pick(random, &[1, 2, 4, 8]),
+                submissions_waiting_max: pick(random, &[4, 1024]),
+                append_deadline: Duration::from_secs(pick(random, &[10, 30])),
+                snapshot_every_entries: pick(random, &[8, 32, 128]),
+                truncation_grace: grace,
+            },
+            store: StoreConfig {
+                attempt_deadline: Duration::from_secs(pick(random, &[1, 5])),
+                deadline: Duration::from_secs(pick(random, &[4, 30])),
+                ..StoreConfig::default()
+            },
+        }
+    }
+}
+
+fn broker(random: &Random) -> BrokerConfig {
+    BrokerConfig {
+        segment_bytes_max: pick(random, &[2 << 10, 16 << 10, 1 << 20]),
+        linger_max: Duration::from_millis(pick(random, &[1, 5, 50, 250])),
+        inline_bytes_max: pick(random, &[0, 0, 1 << 10, 64 << 10]),
+        unflushed_bytes_max: pick(random, &[8 << 10, 1 << 20]),
+        uploads_in_flight_max: pick(random, &[1, 2, 4]),
+        flushes_per_second_max: pick(random, &[5.0, 50.0, 500.0]),
+        append_deadline: Duration::from_secs(pick(random, &[3, 10, 30])),
+        cache_block_bytes: pick(random, &[256, 1 << 10, 16 << 10, 1 << 20]),
+        cache_memory_bytes: pick(random, &[0, 8 << 10, 64 << 10, 4 << 20]),
+        fetch_bytes_max: pick(random, &[1 << 10, 64 << 10, 1 << 20]),
+        replies_bytes_max: pick(random, &[4 << 10, 1 << 20]),
+        tail_gets_in_flight_max: pick(random, &[1, 4, 32]),
+        replay_gets_in_flight_max: pick(random, &[1, 8]),
+        ..BrokerConfig::default()
+    }
+}
+
+/// One of several, each as likely.
+pub(super) fn pick<T: Copy>(random: &Random, from: &[T]) -> T {
+    let index = usize::try_from(random.below(from.len() as u64)).unwrap_or(0);
+    *from.get(index).expect("there is something to choose from")
+}
+
+/// A duration between two, in milliseconds, both included.
+pub(super) fn millis(random: &Random, min: u64, max: u64) -> Duration {
+    Duration::from_millis(min + random.below(max.saturating_sub(min) + 1))
+}
