@@ -25,10 +25,10 @@ use crate::{
     output::Failure,
 };
 
-/// Agents hold many large buffers for a short time from many threads; the platform's allocator keeps twice as much
-/// memory for it.
+/// Agents hold many large buffers for a short time from many threads. This allocator reuses them across threads and
+/// gives memory back when it is no longer needed; the platform's keeps about twice as much.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
