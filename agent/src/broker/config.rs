@@ -44,7 +44,7 @@ impl Default for BrokerConfig {
             linger_max: Duration::from_millis(5),
             inline_bytes_max: 64 << 10,
             unflushed_bytes_max: 64 << 20,
-            uploads_in_flight_max: 4,
+            uploads_in_flight_max: 16,
             flushes_per_second_max: 200.0,
             append_deadline: Duration::from_secs(30),
             cache_block_bytes: 4 << 20,

@@ -61,7 +61,7 @@ pub struct MetastoreConfig {
 impl Default for MetastoreConfig {
     fn default() -> Self {
         Self {
-            appends_in_flight_max: 4,
+            appends_in_flight_max: 16,
             submissions_waiting_max: 1024,
             append_deadline: Duration::from_secs(30),
             snapshot_every_entries: 2048,
