@@ -296,8 +296,8 @@ impl Listeners {
             config.kafka.as_ref().map(|kafka| tcp::bind(kafka, config.insecure_plaintext)).transpose()?;
         let quic = match &config.quic {
             Some(listener) => {
-                let tls = tls::server_config(&config.tls)?;
-                Some(quic::bind(listener, tls, &config.limits)?)
+                let tls = tls::load(&config.tls)?;
+                Some(quic::bind(listener, &tls, &config.limits)?)
             }
             None => None,
         };

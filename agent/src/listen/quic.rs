@@ -4,10 +4,12 @@
 use std::{io, net::SocketAddr, net::UdpSocket, sync::Arc, time::Duration};
 
 use quinn::{Endpoint, EndpointConfig, Incoming, MtuDiscoveryConfig, ServerConfig, TransportConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
+use ring::hmac;
 use socket2::SockRef;
 use tokio::{task::JoinSet, time::timeout};
 
-use super::{ListenError, admission::Admission};
+use super::{ListenError, admission::Admission, tls::Tls};
 use crate::{
     config::{Limits, ListenerConfig},
     connection::{Intake, Shared, serve},
@@ -43,16 +45,12 @@ const CLOSE_GOING_DOWN: VarInt = VarInt::from_u32(1);
 ///
 /// # Errors
 /// [`ListenError`] names the address and the remedy.
-pub(crate) fn bind(
-    config: &ListenerConfig,
-    tls: Arc<rustls::ServerConfig>,
-    limits: &Limits,
-) -> Result<Endpoint, ListenError> {
+pub(crate) fn bind(config: &ListenerConfig, tls: &Tls, limits: &Limits) -> Result<Endpoint, ListenError> {
     let address = config.address;
     open(address, tls, limits).map_err(|e| ListenError::from_io(WHAT, address, e))
 }
 
-fn open(address: SocketAddr, tls: Arc<rustls::ServerConfig>, limits: &Limits) -> io::Result<Endpoint> {
+fn open(address: SocketAddr, tls: &Tls, limits: &Limits) -> io::Result<Endpoint> {
     let socket = UdpSocket::bind(address)?;
     // Smaller buffers cost speed, not correctness.
     let sizes = SockRef::from(&socket);
@@ -61,10 +59,23 @@ fn open(address: SocketAddr, tls: Arc<rustls::ServerConfig>, limits: &Limits) ->
     if let Err(error) = granted {
         tracing::debug!(%error, "socket buffers were not enlarged");
     }
-    let mut endpoint = EndpointConfig::default();
+    let mut endpoint = endpoint_config(tls, socket.local_addr()?);
     endpoint.max_udp_payload_size(UDP_PAYLOAD_BYTES_MAX).map_err(io::Error::other)?;
     let runtime = Arc::new(quinn::TokioRuntime);
-    Endpoint::new(endpoint, Some(server_config(tls, limits)?), socket, runtime)
+    Endpoint::new(endpoint, Some(server_config(tls.config.clone(), limits)?), socket, runtime)
+}
+
+/// After a crash, the next process on the same address and key tells the clients of the one before that their
+/// connections are gone (RFC 9000, section 10.3, stateless reset), as a kernel does for TCP. Otherwise they would wait
+/// until their requests time out. The address is part of the key, so that nobody can have an agent make the reset for
+/// a connection of another one.
+fn endpoint_config(tls: &Tls, address: SocketAddr) -> EndpointConfig {
+    let derive = |purpose: &str| hmac::sign(&tls.secrets, format!("ebb quic {purpose} {address}").as_bytes());
+    let resets = hmac::Key::new(hmac::HMAC_SHA256, derive("stateless reset").as_ref());
+    let ids = derive("connection ids").as_ref().first_chunk().copied().map_or(0, u64::from_le_bytes);
+    let mut config = EndpointConfig::new(Arc::new(resets));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    config
 }
 
 fn server_config(tls: Arc<rustls::ServerConfig>, limits: &Limits) -> io::Result<ServerConfig> {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use ring::hmac;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
 
 use crate::config::TlsConfig;
@@ -55,11 +56,20 @@ pub enum TlsError {
     Generate(#[from] rcgen::Error),
 }
 
-/// The rustls configuration for the QUIC listener.
+/// What the QUIC listener makes of certificate and key.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    /// The rustls configuration.
+    pub(crate) config: Arc<rustls::ServerConfig>,
+    /// Derives further secrets from the private key.
+    pub(crate) secrets: hmac::Key,
+}
+
+/// Reads certificate and key.
 ///
 /// # Errors
 /// [`TlsError`] names the file and the remedy.
-pub(crate) fn server_config(config: &TlsConfig) -> Result<Arc<rustls::ServerConfig>, TlsError> {
+pub(crate) fn load(config: &TlsConfig) -> Result<Tls, TlsError> {
     let (certificate, key) = match config {
         TlsConfig::Files { certificate, key } => (certificate.clone(), key.clone()),
         TlsConfig::Development { directory } => development(directory)?,
@@ -71,6 +81,7 @@ pub(crate) fn server_config(config: &TlsConfig) -> Result<Arc<rustls::ServerConf
         reason: e.to_string(),
         wanted: "a private key",
     })?;
+    let secrets = hmac::Key::new(hmac::HMAC_SHA256, key.secret_der());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -81,7 +92,7 @@ pub(crate) fn server_config(config: &TlsConfig) -> Result<Arc<rustls::ServerConf
     tls.alpn_protocols = vec![ALPN.to_vec()];
     // Early data could be replayed. quinn's own helpers switch it on, which is why this is built by hand.
     tls.max_early_data_size = 0;
-    Ok(Arc::new(tls))
+    Ok(Tls { config: Arc::new(tls), secrets })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -144,7 +155,7 @@ mod tests {
     use super::*;
 
     fn development_in(directory: &Path) -> Result<Arc<rustls::ServerConfig>, TlsError> {
-        server_config(&TlsConfig::Development { directory: directory.to_owned() })
+        load(&TlsConfig::Development { directory: directory.to_owned() }).map(|tls| tls.config)
     }
 
     #[test]
@@ -178,7 +189,7 @@ mod tests {
         fs::write(path("empty.pem"), "").expect("a writable directory");
         let check = |certificate: &str, key: &str, expect: &str| {
             let files = TlsConfig::Files { certificate: path(certificate), key: path(key) };
-            let error = server_config(&files).expect_err("the files are unusable").to_string();
+            let error = load(&files).expect_err("the files are unusable").to_string();
             assert!(error.contains(expect), "{error}");
         };
         check("missing.pem", DEV_KEY, "missing.pem: No such file");
