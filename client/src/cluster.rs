@@ -175,16 +175,16 @@ impl Cluster {
     }
 
     /// A topic's metadata, from memory when it is young enough.
-    pub(crate) async fn topic(&self, name: &str, create: bool) -> Result<Arc<TopicMetadata>, Error> {
+    pub(crate) async fn topic(&self, name: &str) -> Result<Arc<TopicMetadata>, Error> {
         let known = self.view.lock().topics.get(name).cloned();
         match known.filter(|topic| !self.is_old(topic)) {
             Some(topic) => Ok(topic),
-            None => self.refresh(name, create).await,
+            None => self.refresh(name).await,
         }
     }
 
     /// Reads a topic's metadata anew.
-    pub(crate) async fn refresh(&self, name: &str, create: bool) -> Result<Arc<TopicMetadata>, Error> {
+    pub(crate) async fn refresh(&self, name: &str) -> Result<Arc<TopicMetadata>, Error> {
         let what = format!("topic {name:?}");
         let read = |response: MetadataResponse| {
             self.learn_brokers(&response);
@@ -193,12 +193,15 @@ impl Cluster {
             let topic =
                 topic.ok_or_else(|| Error::Corrupt(format!("{what}: the server left it out").into()))?;
             match ErrorCode::try_from_code(topic.error_code) {
+                Some(code @ ErrorCode::UnknownTopicOrPartition) => {
+                    Err(Error::from_code(code, &what, Some("create it, or correct the name")))
+                }
                 Some(code) => Err(Error::from_code(code, &what, None)),
                 None => self.learn_topic(name, &topic),
             }
         };
         let names = [name.to_owned()];
-        let result = self.call(Effect::Reads, &what, |_| metadata_request(Some(&names), create), read).await;
+        let result = self.call(Effect::Reads, &what, |_| metadata_request(Some(&names)), read).await;
         if let Err(Error::NotFound { .. }) = &result {
             self.view.lock().topics.remove(name);
         }
@@ -215,7 +218,7 @@ impl Cluster {
             }
         }
         let link = link?;
-        let response = link.call("the list of agents", |_| metadata_request(Some(&[]), false)).await?;
+        let response = link.call("the list of agents", |_| metadata_request(Some(&[]))).await?;
         self.learn_brokers(&response);
         Ok(())
     }
@@ -265,13 +268,13 @@ impl Cluster {
     }
 }
 
-/// A request for the metadata of some topics, or of all.
-pub(crate) fn metadata_request(topics: Option<&[String]>, create: bool) -> MetadataRequest {
+/// A request for the metadata of some topics, or of all. None is created by it: a wrong name must not become a topic.
+pub(crate) fn metadata_request(topics: Option<&[String]>) -> MetadataRequest {
     let topic = |name: &String| {
         let name = TopicName(StrBytes::from_string(name.clone()));
         metadata_request::MetadataRequestTopic::default().with_name(Some(name))
     };
     MetadataRequest::default()
         .with_topics(topics.map(|names| names.iter().map(topic).collect()))
-        .with_allow_auto_topic_creation(create)
+        .with_allow_auto_topic_creation(false)
 }

@@ -120,10 +120,11 @@ impl Error {
                 Self::Fenced(format!("{message}: a newer producer has taken over this producer's id").into())
             }
             // Kafka's meaning of these: the request's effect may still come about or has in part.
-            C::RequestTimedOut
-            | C::NetworkException
-            | C::NotEnoughReplicasAfterAppend
-            | C::UnknownServerError => {
+            C::RequestTimedOut => {
+                let what = "the server did not get it done in time, and the effect may have happened";
+                Self::Uncertain(format!("{message}: {code}: {what}; its log says why").into())
+            }
+            C::NetworkException | C::NotEnoughReplicasAfterAppend | C::UnknownServerError => {
                 Self::Uncertain(format!("{message}: {code}: the effect may have happened").into())
             }
             C::OffsetOutOfRange => Self::OffsetOutOfRange(message),

@@ -78,7 +78,7 @@ impl Admin {
             topics.sort_by(|a, b| a.name.cmp(&b.name));
             Ok(topics)
         };
-        self.cluster.call(Effect::Reads, what, |_| metadata_request(None, false), read).await
+        self.cluster.call(Effect::Reads, what, |_| metadata_request(None), read).await
     }
 
     /// One topic and its partitions.
@@ -93,7 +93,7 @@ impl Admin {
             check(topic.error_code, &what, None)?;
             Ok(describe(topic))
         };
-        self.cluster.call(Effect::Reads, &what, |_| metadata_request(Some(&names), false), read).await
+        self.cluster.call(Effect::Reads, &what, |_| metadata_request(Some(&names)), read).await
     }
 
     /// Raises a topic's number of partitions to `count`.
@@ -115,7 +115,7 @@ impl Admin {
         };
         self.cluster.call(Effect::Changes, &what, build, read).await?;
         // Producers and consumers of this client are to see the new partitions.
-        self.cluster.refresh(topic, false).await.map(|_| ())
+        self.cluster.refresh(topic).await.map(|_| ())
     }
 }
 

@@ -194,7 +194,7 @@ impl Runner {
         match error {
             Error::OffsetOutOfRange(_) => self.out_of_range(wanted, error).await,
             Error::NotFound { .. } => {
-                let known = self.reader.cluster.refresh(&wanted.key.0, false).await;
+                let known = self.reader.cluster.refresh(&wanted.key.0).await;
                 let gone = known.is_err_and(|error| matches!(error, Error::NotFound { .. }));
                 if gone && failures >= FAILURES_WITHOUT_TOPIC_MAX {
                     self.reader.report(wanted, error.clone());
@@ -203,7 +203,7 @@ impl Runner {
             }
             error if error.is_retriable() => {
                 // Another agent may be reachable, and may be the preferred one by now.
-                let _ = self.reader.cluster.refresh(&wanted.key.0, false).await;
+                let _ = self.reader.cluster.refresh(&wanted.key.0).await;
                 self.reader.route(&wanted.key);
             }
             error => self.reader.report(wanted, error.clone()),

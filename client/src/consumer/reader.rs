@@ -72,7 +72,7 @@ impl Reader {
         partitions: Option<&[PartitionIndex]>,
         start: Start,
     ) -> Result<Vec<PartitionIndex>, Error> {
-        let metadata = self.cluster.topic(topic, false).await?;
+        let metadata = self.cluster.topic(topic).await?;
         let count = i32::try_from(metadata.partitions.len()).unwrap_or(i32::MAX);
         let partitions: Vec<_> = match partitions {
             Some(chosen) => chosen.to_vec(),
@@ -176,7 +176,7 @@ impl Reader {
                 continue;
             }
             // Without metadata the topic is asked for by name.
-            if let Ok(metadata) = self.cluster.topic(topic, false).await {
+            if let Ok(metadata) = self.cluster.topic(topic).await {
                 known.insert(topic.clone(), metadata);
             }
         }

@@ -105,7 +105,7 @@ impl Sender {
 
     async fn learn_topic(self: &Arc<Self>, name: &str) -> Result<Arc<Topic>, Error> {
         self.identity.ready(&self.cluster).await?;
-        let metadata = self.cluster.topic(name, true).await?;
+        let metadata = self.cluster.topic(name).await?;
         let random = || self.cluster.random.fork();
         let topic = {
             let mut topics = self.topics.write();
@@ -280,7 +280,7 @@ impl Sender {
         if !topic.refreshing.swap(true, Ordering::AcqRel) {
             let (sender, topic) = (self.clone(), topic.clone());
             tokio::spawn(async move {
-                if let Ok(metadata) = sender.cluster.refresh(&topic.name, false).await {
+                if let Ok(metadata) = sender.cluster.refresh(&topic.name).await {
                     sender.learn(&topic, metadata);
                 }
                 topic.refreshing.store(false, Ordering::Release);
