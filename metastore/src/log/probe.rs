@@ -8,7 +8,7 @@ use futures::future::join_all;
 use object_store::{Error, ObjectStore, ObjectStoreExt, PutMode, PutPayload, path::Path};
 use tokio::time::timeout;
 
-use super::retry::RetryConfig;
+use super::retry::{RetryConfig, one_line};
 
 /// Remembers that the store passed, so that later starts pay one small read.
 const MARKER: &str = "probe/conditional-create-1";
@@ -90,9 +90,9 @@ async fn round(
             Ok(Ok(_)) => winners.push(racer),
             Ok(Err(Error::AlreadyExists { .. } | Error::Precondition { .. })) => {}
             Ok(Err(error @ (Error::NotImplemented { .. } | Error::NotSupported { .. }))) => {
-                return Err(ProbeError::NoExclusiveCreate(error.to_string()));
+                return Err(ProbeError::NoExclusiveCreate(one_line(error)));
             }
-            Ok(Err(error)) => return Ok(Round::Unclear(error.to_string())),
+            Ok(Err(error)) => return Ok(Round::Unclear(one_line(error))),
             Err(_) => return Ok(Round::Unclear("it did not answer in time".to_owned())),
         }
     }
@@ -101,7 +101,7 @@ async fn round(
         (&[RACERS], _) => Ok(Round::Unclear("of several racing creates none won".to_owned())),
         (&[winner], Ok(Ok(found))) if found == body(winner) => Ok(Round::Exclusive),
         (&[_], Ok(Ok(_))) => wrong("the object's content is not the winner's".to_owned()),
-        (_, Ok(Err(error))) => Ok(Round::Unclear(error.to_string())),
+        (_, Ok(Err(error))) => Ok(Round::Unclear(one_line(&error))),
         (_, Err(_)) => Ok(Round::Unclear("it did not answer in time".to_owned())),
         ([], _) => Ok(Round::Unclear("of several racing creates none won".to_owned())),
         (many, _) if many.ends_with(&[RACERS]) => {

@@ -11,6 +11,9 @@ use futures::{
 use object_store::{ObjectMeta, ObjectStore, path::Path};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+/// The longest text of a store's error that is passed on, in characters.
+const TEXT_CHARS_MAX: usize = 300;
+
 /// Objects deleted in one go: what S3 takes in one request.
 const DELETE_BATCH: usize = 1000;
 
@@ -205,10 +208,17 @@ impl Failure {
     }
 }
 
+/// A store's error in one line of bounded length: stores put whole XML documents into theirs.
+pub(super) fn one_line(error: &object_store::Error) -> String {
+    let text = error.to_string();
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").chars().take(TEXT_CHARS_MAX).collect()
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Store(error) => error.fmt(f),
+            Self::Store(error) => f.write_str(&one_line(error)),
             Self::TimedOut => f.write_str("the object store did not answer in time"),
         }
     }
@@ -219,6 +229,14 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use super::*;
+
+    #[test]
+    fn a_failure_is_a_short_line() {
+        let source = format!("404\n<Error>\n  {}</Error>", "x".repeat(1000)).into();
+        let failure = Failure::Store(object_store::Error::Generic { store: "S3", source }).to_string();
+        assert!(failure.contains("404 <Error> xxx"), "{failure}");
+        assert_eq!(failure.len(), TEXT_CHARS_MAX);
+    }
 
     fn error() -> object_store::Error {
         object_store::Error::Generic { store: "test", source: "slow down".into() }
