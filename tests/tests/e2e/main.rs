@@ -1,0 +1,8 @@
+//! End to end: the real binary as a process, real clients, real kills. `tests/run --test e2e` builds what it needs.
+
+mod bad_input;
+mod clients;
+mod crash;
+mod flights;
+mod idle;
+mod remote;
