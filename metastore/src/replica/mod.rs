@@ -97,7 +97,7 @@ impl Metastore {
         config: MetastoreConfig,
     ) -> Result<Self, OpenError> {
         let snapshots = Snapshots::new(snapshots, random.fork());
-        let opened = open::open(agent, &log, &snapshots, &clock, &ids).await?;
+        let opened = open::open(agent, &log, &snapshots, &clock, &ids, config.truncation_grace).await?;
         let (sender, queue) = mpsc::channel(config.submissions_waiting_max.max(1));
         let append_deadline = config.append_deadline;
         let parts = Parts { agent, log: log.clone(), snapshots, clock, ids, random, config, queue };

@@ -1,6 +1,6 @@
 //! Opening a replica: the newest snapshot, the entries behind it, and the founding of a cluster where there is none.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ebb_protocol::{
     clock::SharedClock,
@@ -14,7 +14,7 @@ use super::{
     error::OpenError,
     flight::OwnEntry,
     snapshots::Snapshots,
-    vigil::Moment,
+    vigil::{Moment, Vigil},
 };
 use crate::{
     command::Command,
@@ -47,8 +47,10 @@ pub(super) async fn open(
     snapshots: &Snapshots,
     clock: &SharedClock,
     ids: &IdSource,
+    truncation_grace: Duration,
 ) -> Result<Opened, OpenError> {
     let since = Moment::now(clock);
+    let vigil = Vigil::new(clock.clone(), truncation_grace, since);
     let (snapshot, mut state) = snapshots.newest().await?.unwrap_or_default();
     replay(log, &mut state).await?;
     if state.cluster().is_none() && snapshots.log_stands(log).await? {
@@ -72,6 +74,11 @@ pub(super) async fn open(
         };
         let own = OwnEntry::new(entry, Vec::new());
         match log.append(state.position(), &own.bytes).await {
+            // The log that was not there may have been founded, and its beginning dropped, while this process slept.
+            Ok(()) if vigil.is_stale() => {
+                let why = "it took so long that what was read may be old; start again".to_owned();
+                return Err(OpenError::Unavailable(why));
+            }
             Ok(()) => {
                 state.apply(state.position(), &own.entry, own.body);
                 number += 1;

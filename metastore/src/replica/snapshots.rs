@@ -93,9 +93,10 @@ impl Snapshots {
                     Err(error) => return Err(error),
                 }
             }
-            break;
+            return damaged.map_or(Ok(None), Err);
         }
-        damaged.map_or(Ok(None), Err)
+        // Whatever was listed is gone, which does not mean that there is none: the listing may be behind.
+        Err(OpenError::Unavailable("its snapshots are deleted as fast as they are listed".to_owned()))
     }
 
     /// Gets an object. It may take long, but not stand still for long: the replica waits for it.
