@@ -83,7 +83,8 @@ async fn pause(cluster: Arc<Cluster>, running: Arc<Running>, slot: usize, random
     world.fault(Fault::Pause);
     world.note(format_args!("{} is stopped", running.name));
     running.gate.stop();
-    let length = millis(&random, 100, world.plan.pause_max.as_millis() as u64);
+    let longest = world.plan.pause_max.as_millis() as u64;
+    let length = millis(&random, if random.chance(0.5) { longest / 2 } else { 100 }, longest);
     if random.chance(0.4) {
         sleep(length / 2).await;
         world.fault(Fault::Zombie);

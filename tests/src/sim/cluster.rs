@@ -10,6 +10,7 @@ use std::{
 };
 
 use ebb_agent::broker::{Broker, cache::PlainCache};
+use ebb_compactor::sweeper::Sweeper;
 use ebb_metastore::{
     Metastore, Submission,
     command::{Command, Endpoint, RegisterAgent},
@@ -49,6 +50,7 @@ pub(super) struct Running {
     clock: Arc<SimClock>,
     wire: Arc<Wire>,
     leaving: AtomicBool,
+    sweeper: Mutex<Option<Sweeper>>,
 }
 
 /// All agents, and what they share.
@@ -187,10 +189,23 @@ impl Cluster {
             return None;
         }
         let cluster = metastore.read(State::cluster)?;
-        let segments = SegmentStore::new(store, random.fork(), plan.store.clone());
+        let segments = SegmentStore::new(store.clone(), random.fork(), plan.store.clone());
         let cache = Arc::new(PlainCache::new(plan.broker.cache_memory_bytes));
+        let sweeper = plan
+            .sweeper
+            .clone()
+            .map(|config| Sweeper::start(metastore.clone(), store, shared.clone(), random.fork(), config));
         let broker = Broker::new(cluster, metastore, segments, cache, shared, ids, plan.broker.clone());
-        Some(Running { broker, gate, name, id, clock, wire, leaving: AtomicBool::new(false) })
+        Some(Running {
+            broker,
+            gate,
+            name,
+            id,
+            clock,
+            wire,
+            leaving: AtomicBool::new(false),
+            sweeper: Mutex::new(sweeper),
+        })
     }
 
     /// The commit log as an agent sees it.
@@ -254,7 +269,11 @@ impl Running {
     pub(super) async fn shut_down(&self) {
         self.leaving.store(true, Ordering::Relaxed);
         let seal = Command::SealAgent { agent: self.id };
+        let sweeper = self.sweeper.lock().take();
         let all = async {
+            if let Some(sweeper) = sweeper {
+                sweeper.shutdown().await;
+            }
             self.broker.drain().await;
             // It may have been put out before, which is as good.
             drop(self.broker.metastore().submit(Submission { commands: vec![seal], body: Vec::new() }).await);

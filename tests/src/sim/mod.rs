@@ -27,8 +27,14 @@ mod wire;
 mod witness;
 mod world;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
+use self::world::World;
 pub use self::{
     faults::Fault,
     plan::{Engine, Plan},
@@ -68,9 +74,15 @@ pub fn run(seed: u64, trace: bool) -> Report {
     let plan = Plan::draw(seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O can always be built");
-    let (world, said) = logs::catch(|| runtime.block_on(rest::simulate(seed, plan.clone(), trace)));
+    let published = OnceLock::new();
+    let (_, said) = logs::catch(|| {
+        // A panic has been noted, and is a violation like others.
+        catch_unwind(AssertUnwindSafe(|| {
+            runtime.block_on(rest::simulate(seed, plan.clone(), trace, &published));
+        }))
+    });
     drop(runtime);
-    let mut outcome = world.finish();
+    let mut outcome = published.get().map(|world: &Arc<World>| world.finish()).unwrap_or_default();
     outcome.violations.extend(said.wrong);
     if said.jumps > 0 {
         outcome.probes.insert(Probe::ReplicaJumped, said.jumps);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ebb_agent::broker::BrokerConfig;
+use ebb_compactor::sweeper::SweeperConfig;
 use ebb_metastore::MetastoreConfig;
 use ebb_protocol::random::Random;
 use ebb_segment::store::StoreConfig;
@@ -49,6 +50,8 @@ pub struct Plan {
     pub metastore: MetastoreConfig,
     /// The segment store's settings.
     pub store: StoreConfig,
+    /// The sweeper's settings, where agents run one.
+    pub sweeper: Option<SweeperConfig>,
 }
 
 impl Plan {
@@ -61,7 +64,7 @@ impl Plan {
         let short_grace = random.chance(0.6);
         let grace = Duration::from_secs(if short_grace { 16 } else { 24 * 60 * 60 });
         let clock_error_ms = if short_grace { 1_500 } else { 4 * 60 * 60 * 1_000 };
-        Self {
+        let plan = Self {
             engine: if random.chance(0.25) { Engine::Memory } else { Engine::Bucket },
             agents: pick(random, &[1, 2, 2, 3, 3]),
             partitions: pick(random, &[1, 2, 4, 8]),
@@ -81,12 +84,52 @@ impl Plan {
                 snapshot_every_entries: pick(random, &[8, 32, 128]),
                 truncation_grace: grace,
             },
+            sweeper: random.chance(0.7).then(|| sweeper(random)),
             store: StoreConfig {
                 attempt_deadline: Duration::from_secs(pick(random, &[1, 5])),
                 deadline: Duration::from_secs(pick(random, &[4, 30])),
                 ..StoreConfig::default()
             },
+        };
+        let plan = plan.readable();
+        if random.chance(0.15) { plan.sleepy() } else { plan }
+    }
+
+    /// Sees to it that everything can be read in minutes: tiny blocks and a slow wire do not go together.
+    fn readable(mut self) -> Self {
+        if self.request_ms_max > 10 {
+            self.broker.cache_block_bytes = self.broker.cache_block_bytes.max(4 << 10);
+            self.broker.cache_memory_bytes = self.broker.cache_memory_bytes.max(64 << 10);
         }
+        self
+    }
+
+    /// Turns it into a run in which agents are stopped for longer than the log keeps entries.
+    fn sleepy(mut self) -> Self {
+        self.engine = Engine::Bucket;
+        self.agents = self.agents.max(2);
+        self.turmoil *= 2;
+        self.pause_max = Duration::from_secs(45);
+        self.clock_error_ms = self.clock_error_ms.min(500);
+        self.rates.pauses = true;
+        self.broker.inline_bytes_max = 0;
+        self.metastore.snapshot_every_entries = 8;
+        self.metastore.truncation_grace = Duration::from_secs(8);
+        self
+    }
+}
+
+/// Dead segments go within seconds. Orphans are safe for an hour, so they go where clocks are off by hours.
+fn sweeper(random: &Random) -> SweeperConfig {
+    SweeperConfig {
+        dead_grace: Duration::from_secs(pick(random, &[1, 10])),
+        orphan_grace: Duration::from_secs(60 * 60),
+        pass_interval: Duration::from_secs(pick(random, &[1, 5])),
+        listing_interval: Duration::from_secs(pick(random, &[1, 10])),
+        listing_pause: Duration::from_millis(pick(random, &[0, 5])),
+        request_deadline: Duration::from_secs(pick(random, &[2, 30])),
+        orphans_per_pass_percent_max: pick(random, &[5, 100]),
+        orphans_per_pass_min: pick(random, &[2, 100]),
     }
 }
 

@@ -29,6 +29,12 @@ pub enum Probe {
     CrashMidAppend,
     /// A segment was put and never committed.
     OrphanSegment,
+    /// The sweeper deleted a segment.
+    SegmentSwept,
+    /// The sweeper deleted a segment that was never committed.
+    OrphanSwept,
+    /// A commit was refused because the segment may have been swept.
+    SegmentTooOld,
     /// A replica began with a snapshot.
     SnapshotColdStart,
     /// Entries were dropped from the log.
@@ -63,11 +69,11 @@ impl Probe {
     /// Whether it takes more seeds than the gate's to be sure to meet it.
     #[must_use]
     pub fn is_rare(self) -> bool {
-        matches!(self, Self::OldEpochRefused | Self::OrphanSegment | Self::CrashMidUpload)
+        matches!(self, Self::OldEpochRefused | Self::CrashMidUpload | Self::OrphanSwept)
     }
 
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::CommitAnswerLost,
         Self::PositionTaken,
         Self::AgentsRaced,
@@ -81,6 +87,9 @@ impl Probe {
         Self::CrashMidUpload,
         Self::CrashMidAppend,
         Self::OrphanSegment,
+        Self::SegmentSwept,
+        Self::OrphanSwept,
+        Self::SegmentTooOld,
         Self::SnapshotColdStart,
         Self::LogTruncated,
         Self::ReplicaJumped,

@@ -234,6 +234,7 @@ impl Lane {
             }
             None => {
                 world.probe(Probe::GaveUp);
+                client.leave();
                 self.session.broken.store(true, Ordering::Relaxed);
                 if open { Outcome::Unknown } else { Outcome::Failed }
             }

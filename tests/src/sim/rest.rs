@@ -1,7 +1,10 @@
 //! The course of a run: start, turmoil, rest. At rest everything must work again within bounds, and everything that
 //! anybody can read must agree.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use ebb_metastore::{
     MetastoreError, Submission,
@@ -46,9 +49,9 @@ const READ_MAX: Duration = Duration::from_secs(900);
 /// A time after which even the last late request has been done.
 const SETTLED: Duration = Duration::from_secs(25);
 
-/// Runs the simulation of a plan.
-pub(super) async fn simulate(seed: u64, plan: Plan, trace: bool) -> Arc<World> {
-    let world = Arc::new(World::new(plan, trace));
+/// Runs the simulation of a plan. The world is published as soon as there is one.
+pub(super) async fn simulate(seed: u64, plan: Plan, trace: bool, published: &OnceLock<Arc<World>>) {
+    let world = published.get_or_init(|| Arc::new(World::new(plan, trace))).clone();
     let random = Random::from_seed(seed);
     let cluster = Cluster::new(world.clone(), random.fork());
     for slot in 0..world.plan.agents {
@@ -76,7 +79,6 @@ pub(super) async fn simulate(seed: u64, plan: Plan, trace: bool) -> Arc<World> {
     compare(&cluster, &random).await;
     objects(&cluster).await;
     starts(&cluster, topic);
-    world
 }
 
 fn clients(cluster: &Arc<Cluster>, random: &Random, topic: TopicId, closing: &Arc<Closing>) -> JoinSet<()> {

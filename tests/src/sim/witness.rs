@@ -109,6 +109,7 @@ impl Witness {
                 runs.iter().flatten().filter_map(batch).for_each(|probe| self.world.probe(probe));
             }
             Outcome::Refused(Refusal::StaleAgent) => self.world.probe(Probe::ZombieFenced),
+            Outcome::Refused(Refusal::SegmentTooOld) => self.world.probe(Probe::SegmentTooOld),
             Outcome::Refused(Refusal::OutOfTurn) => self.world.probe(Probe::GhostEntry),
             Outcome::RecordsDeleted { .. } => self.world.probe(Probe::RecordsDeleted),
             _ => {}
@@ -133,9 +134,11 @@ impl Witness {
         if self.read(|state| state.is_referenced(object)) {
             self.world.violation(format!("{object:?} was deleted while the state refers to it"));
         }
-        if let ObjectRef::Entry(_) = object {
-            self.world.probe(Probe::LogTruncated);
-        }
+        self.world.probe(match object {
+            ObjectRef::Entry(_) => Probe::LogTruncated,
+            ObjectRef::Segment(_) if self.read(|state| state.is_dead(object)) => Probe::SegmentSwept,
+            ObjectRef::Segment(_) => Probe::OrphanSwept,
+        });
     }
 
     /// An append was acknowledged: its place must be taken by now.

@@ -45,6 +45,7 @@ impl fmt::Debug for Ledger {
 }
 
 /// What is left of a run.
+#[derive(Default)]
 pub(super) struct Ended {
     pub(super) simulated: Duration,
     pub(super) digest: u64,
