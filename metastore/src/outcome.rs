@@ -128,4 +128,22 @@ pub enum Refusal {
     /// The cluster has as many topics or partitions as it can hold.
     #[error("the cluster is at its limit of topics or partitions: delete some first")]
     ClusterFull,
+    /// The agent does not coordinate the group (any more).
+    #[error("the agent does not coordinate the group")]
+    NotCoordinator,
+    /// The group was changed since the update was computed.
+    #[error("the group has changed meanwhile")]
+    StaleGroup,
+    /// There is no such group.
+    #[error("the group does not exist")]
+    UnknownGroup,
+    /// The group has members.
+    #[error("the group has members")]
+    GroupNotEmpty,
+    /// The group has no such member.
+    #[error("the group has no such member")]
+    UnknownMember,
+    /// The member's generation or epoch is not the group's present one.
+    #[error("the member's generation or epoch is not current")]
+    StaleMember,
 }

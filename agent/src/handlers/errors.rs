@@ -125,6 +125,11 @@ impl From<Refusal> for Failure {
             Refusal::StaleProducerEpoch => ResponseError::InvalidProducerEpoch,
             Refusal::UnknownProducer => ResponseError::UnknownProducerId,
             Refusal::Malformed | Refusal::ClusterFull => ResponseError::PolicyViolation,
+            Refusal::NotCoordinator | Refusal::StaleGroup => ResponseError::NotCoordinator,
+            Refusal::UnknownGroup => ResponseError::GroupIdNotFound,
+            Refusal::GroupNotEmpty => ResponseError::NonEmptyGroup,
+            Refusal::UnknownMember => ResponseError::UnknownMemberId,
+            Refusal::StaleMember => ResponseError::IllegalGeneration,
             Refusal::ClusterExists
             | Refusal::SegmentTooOld
             | Refusal::SegmentCommitted

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod commit;
+mod groups;
 mod producers;
 mod topics;
 
@@ -78,6 +79,10 @@ impl State {
             Command::TruncateLog { below } => self.truncate_log(context.position, *below),
             Command::RaiseSweepBoundary { minted_before } => self.raise_sweep_boundary(*minted_before),
             Command::ForgetObjects { objects } => self.forget_objects(objects),
+            Command::UpdateGroup(update) => self.update_group(context.entry, update),
+            Command::DeleteGroup { group } => self.delete_group(context.entry, group),
+            Command::CommitOffsets(commit) => self.commit_offsets(context.entry, commit),
+            Command::DeleteOffsets(delete) => self.delete_offsets(context.entry, delete),
         }
     }
 }

@@ -5,6 +5,7 @@ mod agents;
 pub mod config;
 mod config_table;
 mod coordinates;
+mod groups;
 mod history;
 mod objects;
 mod partition;
@@ -12,8 +13,11 @@ mod producers;
 mod references;
 mod topics;
 
+use std::collections::BTreeMap;
+
 use ebb_protocol::ids::{
-    AgentId, ClusterId, LogPosition, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition,
+    AgentId, ClusterId, GroupId, LogPosition, Offset, PartitionIndex, Timestamp, TopicId, TopicName,
+    TopicPartition,
 };
 use ebb_protocol::planted::{Bug, is_planted};
 use serde::{Deserialize, Serialize};
@@ -21,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     agents::Agent,
     coordinates::BatchCoordinates,
+    groups::{Group, GroupBody},
     history::Diverged,
     objects::DeadObject,
     partition::PartitionHead,
@@ -56,6 +61,7 @@ pub struct State {
     pub(crate) truncation_declared_at: Timestamp,
     /// Segments minted before are refused.
     pub(crate) sweep_boundary: Timestamp,
+    pub(crate) groups: BTreeMap<GroupId, Group>,
 }
 
 impl State {

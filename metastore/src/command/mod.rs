@@ -1,11 +1,18 @@
 //! Commands: the facts that agents record. They are persisted in entries, so their encoding is a format:
 //! variants and fields are only ever added under a new entry version, and golden bytes hold it.
 
+mod groups;
+
 use ebb_protocol::ids::{
-    AgentId, ByteRange, ClusterId, LogPosition, Offset, PartitionIndex, ProducerEpoch, ProducerId, SegmentId,
-    Sequence, Timestamp, TopicId, TopicName,
+    AgentId, ByteRange, ClusterId, GroupId, LogPosition, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    SegmentId, Sequence, Timestamp, TopicId, TopicName,
 };
 use serde::{Deserialize, Serialize};
+
+pub use self::groups::{
+    ClassicGroup, ClassicMember, ClassicPart, CommitFence, CommitOffsets, CommittedOffset, ConsumerGroup,
+    ConsumerMember, DeleteOffsets, GroupChange, Partitions, UpdateGroup,
+};
 
 /// One fact to record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -74,6 +81,17 @@ pub enum Command {
         /// The deleted objects.
         objects: Vec<ObjectRef>,
     },
+    /// Changes a consumer group.
+    UpdateGroup(UpdateGroup),
+    /// Deletes a group that has no members, with its offsets.
+    DeleteGroup {
+        /// The group.
+        group: GroupId,
+    },
+    /// Records committed offsets.
+    CommitOffsets(CommitOffsets),
+    /// Removes committed offsets.
+    DeleteOffsets(DeleteOffsets),
 }
 
 /// What an agent says of itself when it registers.
