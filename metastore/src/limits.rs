@@ -43,8 +43,43 @@ pub const PRODUCER_PARTITIONS_MAX: usize = 1_000_000;
 /// Producer ids whose epoch is remembered. One more forgets the one that was renewed longest ago.
 pub const PRODUCER_IDS_MAX: usize = 1_000_000;
 
-/// Idle producers that are forgotten by one entry, so that no entry takes long.
+/// Idle producers, and offsets of idle groups, that one entry looks at, so that no entry takes long.
 pub const EXPIRIES_PER_ENTRY_MAX: usize = 1_000;
+
+/// Groups that the cluster may have.
+pub const GROUPS_MAX: usize = 100_000;
+
+/// Bytes of a group's id.
+pub const GROUP_ID_BYTES_MAX: usize = 1_024;
+
+/// Members that one group may have.
+pub const MEMBERS_PER_GROUP_MAX: usize = 10_000;
+
+/// Bytes of one member of a group, encoded: its names, subscription, opaque metadata and assignment.
+pub const MEMBER_BYTES_MAX: usize = 1 << 20;
+
+/// Committed offsets that one group may have.
+pub const OFFSETS_PER_GROUP_MAX: usize = 100_000;
+
+/// Bytes of the metadata of a committed offset (Kafka's `offset.metadata.max.bytes`).
+pub const OFFSET_METADATA_BYTES_MAX: usize = 4_096;
+
+/// What a committed offset counts in the limits on bytes, besides its metadata: about what it takes in memory.
+pub const OFFSET_BYTES: usize = 64;
+
+/// Bytes of one group: its members, encoded, and its offsets.
+pub const GROUP_BYTES_MAX: usize = 16 << 20;
+
+/// Bytes of all groups together. Beyond it what is there can be replaced, but must not grow.
+pub const GROUPS_BYTES_MAX: usize = 1 << 30;
+
+/// Offsets of a group without members are kept for this long, in milliseconds: seven days (Kafka's
+/// `offsets.retention.minutes`).
+pub const OFFSETS_RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+
+/// Groups are looked at for expired offsets at multiples of this, in milliseconds: ten minutes (Kafka's
+/// `offsets.retention.check.interval.ms`). A group with neither members nor offsets is kept for as long.
+pub const OFFSETS_CHECK_MS: i64 = 10 * 60 * 1_000;
 
 /// How far back a state can compare its history with that of another replica, in entries.
 pub const HISTORY_ENTRIES: usize = 1_024;
@@ -53,3 +88,6 @@ pub const HISTORY_ENTRIES: usize = 1_024;
 const _: () = assert!(BATCHES_PER_SEGMENT_MAX * 61 > 8 << 20, "a full segment must be committable");
 const _: () =
     assert!(PARTITIONS_PER_TOPIC_MAX as usize <= PARTITIONS_MAX, "one topic must fit into a cluster");
+const _: () =
+    assert!(OFFSETS_PER_GROUP_MAX * OFFSET_BYTES <= GROUP_BYTES_MAX, "a full group must fit its bytes");
+const _: () = assert!(MEMBER_BYTES_MAX < GROUP_BYTES_MAX && GROUP_BYTES_MAX < GROUPS_BYTES_MAX);

@@ -36,6 +36,11 @@ pub enum Outcome {
     },
     /// The command did not hold and changed nothing.
     Refused(Refusal),
+    /// A group was updated.
+    GroupUpdated {
+        /// The group's version now, which its next update must name.
+        version: u64,
+    },
 }
 
 /// What became of one batch.
@@ -146,4 +151,16 @@ pub enum Refusal {
     /// The member's generation or epoch is not the group's present one.
     #[error("the member's generation or epoch is not current")]
     StaleMember,
+    /// The group would have more members than it may have.
+    #[error("the group has as many members as it may have")]
+    GroupFull,
+    /// The group's offsets or the bytes of its members would exceed their limits, or those of one member would.
+    #[error("the group would hold more than it may hold")]
+    GroupTooLarge,
+    /// The metadata of a committed offset is too long.
+    #[error("the metadata of the offset is too long")]
+    OffsetMetadataTooLarge,
+    /// The cluster has as many groups, or bytes in groups, as it can hold.
+    #[error("the cluster is at its limit of groups: delete some first")]
+    GroupsFull,
 }

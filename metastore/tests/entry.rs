@@ -4,8 +4,9 @@ mod text;
 
 use ebb_metastore::{
     command::{
-        BatchFacts, BatchProducer, BodyPlace, Command, CommitSegment, CreateTopic, Endpoint, ObjectRef,
-        RegisterAgent, Run,
+        BatchFacts, BatchProducer, BodyPlace, ClassicGroup, ClassicMember, ClassicPart, Command, CommitFence,
+        CommitOffsets, CommitSegment, CommittedOffset, ConsumerGroup, ConsumerMember, CreateTopic,
+        DeleteOffsets, Endpoint, GroupChange, ObjectRef, RegisterAgent, Run, UpdateGroup,
     },
     entry::{Entry, EntryError, StateHash},
 };
@@ -88,6 +89,75 @@ fn commands() -> Vec<Command> {
     ]
 }
 
+/// The commands about groups, with every kind of change.
+fn group_commands() -> Vec<Command> {
+    let update = |changes| Command::UpdateGroup(UpdateGroup { group: "g".into(), version: 300, changes });
+    let commit = |fence| {
+        let offset = CommittedOffset { offset: Offset(41), leader_epoch: -1, metadata: "at 41".to_owned() };
+        let offsets = vec![(topic(), PartitionIndex(3), offset)];
+        Command::CommitOffsets(CommitOffsets { group: "g".into(), fence, offsets })
+    };
+    let shared = ClassicGroup {
+        protocol_type: "consumer".to_owned(),
+        generation: 7,
+        protocol: Some("range".to_owned()),
+        leader: Some("m".into()),
+    };
+    vec![
+        update(vec![
+            GroupChange::Classic(shared),
+            GroupChange::PutClassicMember("m".into(), Box::new(classic_member())),
+            GroupChange::Consumer(ConsumerGroup { epoch: 9, assignment_epoch: 8 }),
+            GroupChange::PutConsumerMember("n".into(), Box::new(consumer_member())),
+            GroupChange::RemoveMember("m".into()),
+        ]),
+        Command::DeleteGroup { group: "g".into() },
+        commit(CommitFence::Simple),
+        commit(CommitFence::Classic("m".into(), 7)),
+        commit(CommitFence::Consumer("n".into(), 9)),
+        Command::DeleteOffsets(DeleteOffsets {
+            group: "g".into(),
+            partitions: vec![(topic(), PartitionIndex(3))],
+        }),
+    ]
+}
+
+fn classic_member() -> ClassicMember {
+    ClassicMember {
+        instance: Some("i".to_owned()),
+        client_id: "c".to_owned(),
+        client_host: "/127.0.0.1".to_owned(),
+        session_timeout_ms: 45_000,
+        rebalance_timeout_ms: 300_000,
+        protocols: vec![("range".to_owned(), vec![1, 2]), ("roundrobin".to_owned(), vec![])],
+        assignment: vec![3, 4, 5],
+    }
+}
+
+fn consumer_member() -> ConsumerMember {
+    let partitions =
+        |indices: &[i32]| [(topic(), indices.iter().copied().map(PartitionIndex).collect())].into();
+    ConsumerMember {
+        instance: Some("j".to_owned()),
+        rack: Some("a".to_owned()),
+        client_id: "d".to_owned(),
+        client_host: "/127.0.0.2".to_owned(),
+        rebalance_timeout_ms: 300_000,
+        topics: vec!["flights".to_owned()],
+        regex: Some("f.*".to_owned()),
+        assignor: Some("uniform".to_owned()),
+        epoch: 9,
+        previous_epoch: 8,
+        assigned: partitions(&[0, 1]),
+        revoking: partitions(&[2]),
+        target: partitions(&[0, 1, 3]),
+        classic: Some(ClassicPart {
+            session_timeout_ms: 45_000,
+            protocols: vec![("range".to_owned(), vec![1])],
+        }),
+    }
+}
+
 fn entry() -> Entry {
     Entry {
         id: EntryId(0x0190_0000_0000_0000_0000_0000_0000_0004),
@@ -96,7 +166,7 @@ fn entry() -> Entry {
         number: 7,
         time: Timestamp(1_700_000_000_002),
         hash: Some(StateHash { position: LogPosition(8), chain: 0xfeed_face_cafe_beef }),
-        commands: commands(),
+        commands: [commands(), group_commands()].concat(),
     }
 }
 

@@ -7,12 +7,18 @@ mod support;
 mod text;
 
 use ebb_metastore::{
-    command::{Command, ObjectRef},
+    command::{
+        ClassicGroup, ClassicMember, ClassicPart, Command, CommitFence, CommitOffsets, CommittedOffset,
+        ConsumerGroup, ConsumerMember, GroupChange, ObjectRef, UpdateGroup,
+    },
+    limits::{OFFSETS_CHECK_MS, OFFSETS_RETENTION_MS, PRODUCER_IDLE_MS},
     outcome::{BatchOutcome, Outcome},
     snapshot::{self, SnapshotError},
     state::State,
 };
-use ebb_protocol::ids::{ClusterId, LogPosition, PartitionIndex, ProducerEpoch, ProducerId, Timestamp};
+use ebb_protocol::ids::{
+    ClusterId, LogPosition, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp,
+};
 
 use support::{
     World, appended, batch, commit, commit_inline, create_topic, duplicate, entry, numbered, register, run,
@@ -48,7 +54,57 @@ fn world() -> World {
     world.run(create_topic(2, "two", 1));
     world.run(Command::TruncateLog { below: LogPosition(3) });
     assert_eq!(world.run(Command::RaiseSweepBoundary { minted_before: Timestamp(400) }), Outcome::Done);
+    add_groups(&mut world);
     world
+}
+
+/// A group of each protocol, and one that was deleted.
+fn add_groups(world: &mut World) {
+    // Agent 3 listens, and so it coordinates.
+    let epoch = world.state.agents().find(|agent| agent.id.0 == 3).expect("agent 3 is live").epoch;
+    let put =
+        |group: &str, changes| Command::UpdateGroup(UpdateGroup { group: group.into(), version: 0, changes });
+    let commit = |group: &str, fence| {
+        let offset = CommittedOffset { offset: Offset(5), leader_epoch: 2, metadata: "at".to_owned() };
+        let offsets = vec![(topic(1), PartitionIndex(1), offset)];
+        Command::CommitOffsets(CommitOffsets { group: group.into(), fence, offsets })
+    };
+    let classic = ClassicGroup {
+        protocol_type: "consumer".to_owned(),
+        generation: 7,
+        protocol: Some("range".to_owned()),
+        leader: Some("m".into()),
+    };
+    let member =
+        ClassicMember { client_id: "c".to_owned(), assignment: vec![1, 2], ..ClassicMember::default() };
+    let consumer_member = ConsumerMember {
+        epoch: 4,
+        assigned: [(topic(1), vec![PartitionIndex(0), PartitionIndex(2)])].into(),
+        classic: Some(ClassicPart::default()),
+        ..ConsumerMember::default()
+    };
+    let consumer = ConsumerGroup { epoch: 4, assignment_epoch: 3 };
+    let commands = vec![
+        put("gone", vec![GroupChange::Consumer(consumer)]),
+        Command::DeleteGroup { group: "gone".into() },
+        put(
+            "old",
+            vec![GroupChange::Classic(classic), GroupChange::PutClassicMember("m".into(), Box::new(member))],
+        ),
+        put(
+            "new",
+            vec![
+                GroupChange::Consumer(consumer),
+                GroupChange::PutConsumerMember("n".into(), Box::new(consumer_member)),
+            ],
+        ),
+        put("left", vec![GroupChange::Consumer(consumer)]),
+        commit("old", CommitFence::Classic("m".into(), 7)),
+        commit("new", CommitFence::Consumer("n".into(), 4)),
+        commit("simple", CommitFence::Simple),
+    ];
+    let outcomes = world.apply(entry(3, epoch.0, 1, commands), 0);
+    assert!(outcomes.iter().all(|outcome| !matches!(outcome, Outcome::Refused(_))), "{outcomes:?}");
 }
 
 #[test]
@@ -65,10 +121,14 @@ fn version_1_is_read_from_the_golden_bytes() {
     assert_eq!(world.state.topic_id(&support::name("two")), Some(topic(2)));
     assert_eq!(world.commit(0, vec![numbered(ProducerId(0), 0, 2, 3)]), [duplicate(2)]);
     assert_eq!(world.commit(0, vec![batch(1)]), [appended(5)]);
-    world.time += ebb_metastore::limits::PRODUCER_IDLE_MS;
+    world.time += PRODUCER_IDLE_MS.max(OFFSETS_RETENTION_MS + OFFSETS_CHECK_MS);
     world.run(create_topic(3, "three", 1));
     let [outcome] = world.commit(0, vec![numbered(ProducerId(0), 0, 5, 1)])[..] else { panic!("one batch") };
     assert!(matches!(outcome, BatchOutcome::Refused(_)), "the producer was idle for too long: {outcome:?}");
+    let groups: Vec<_> = world.state.groups().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(groups, ["new", "old"], "groups without members were idle for too long");
+    world.run(Command::DeleteTopic { topic: topic(1) });
+    assert!(world.state.groups().all(|(_, group)| group.offsets().next().is_none()));
 }
 
 #[test]

@@ -124,12 +124,15 @@ impl From<Refusal> for Failure {
             Refusal::OffsetOutOfRange => ResponseError::OffsetOutOfRange,
             Refusal::StaleProducerEpoch => ResponseError::InvalidProducerEpoch,
             Refusal::UnknownProducer => ResponseError::UnknownProducerId,
-            Refusal::Malformed | Refusal::ClusterFull => ResponseError::PolicyViolation,
+            Refusal::Malformed | Refusal::ClusterFull | Refusal::GroupsFull => ResponseError::PolicyViolation,
             Refusal::NotCoordinator | Refusal::StaleGroup => ResponseError::NotCoordinator,
             Refusal::UnknownGroup => ResponseError::GroupIdNotFound,
             Refusal::GroupNotEmpty => ResponseError::NonEmptyGroup,
             Refusal::UnknownMember => ResponseError::UnknownMemberId,
             Refusal::StaleMember => ResponseError::IllegalGeneration,
+            Refusal::GroupFull => ResponseError::GroupMaxSizeReached,
+            Refusal::GroupTooLarge => ResponseError::InvalidCommitOffsetSize,
+            Refusal::OffsetMetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
             Refusal::ClusterExists
             | Refusal::SegmentTooOld
             | Refusal::SegmentCommitted

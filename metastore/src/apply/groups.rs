@@ -4,30 +4,33 @@
 use ebb_protocol::ids::GroupId;
 
 use crate::{
-    command::{CommitFence, CommitOffsets, DeleteOffsets, GroupChange, UpdateGroup},
+    command::{CommitFence, CommitOffsets, DeleteOffsets, UpdateGroup},
     entry::Entry,
+    limits::{
+        GROUP_BYTES_MAX, GROUP_ID_BYTES_MAX, GROUPS_BYTES_MAX, GROUPS_MAX, MEMBERS_PER_GROUP_MAX,
+        OFFSET_METADATA_BYTES_MAX, OFFSETS_PER_GROUP_MAX,
+    },
     outcome::{Outcome, Refusal},
-    state::{GroupBody, State},
+    state::{Group, GroupBody, NewOffsets, State},
 };
 
 impl State {
     pub(super) fn update_group(&mut self, entry: &Entry, update: &UpdateGroup) -> Result<Outcome, Refusal> {
         self.check_coordinator(entry, &update.group)?;
-        let now = self.time;
-        let version = self.groups.get(&update.group).map_or(0, |group| group.version);
-        if version != update.version {
+        let none = Group::default();
+        let group = self.groups.get(&update.group).unwrap_or(&none);
+        if group.version != update.version {
             return Err(Refusal::StaleGroup);
         }
-        let group = self.groups.entry(update.group.clone()).or_default();
-        group.version = version.saturating_add(1);
-        for change in &update.changes {
-            group.body.change(change);
+        let members = group.members.after(&group.body, &update.changes)?;
+        if members.members > MEMBERS_PER_GROUP_MAX {
+            return Err(Refusal::GroupFull);
         }
-        group.empty_since = match group.body.members() {
-            0 => group.empty_since.or(Some(now)),
-            _ => None,
-        };
-        Ok(Outcome::Done)
+        self.check_room(&update.group, group.bytes() - group.members.bytes + members.bytes)?;
+        let version = self.groups.update(&update.group, self.time, members, |body| {
+            update.changes.iter().for_each(|change| body.change(change));
+        });
+        Ok(Outcome::GroupUpdated { version })
     }
 
     pub(super) fn delete_group(&mut self, entry: &Entry, group: &GroupId) -> Result<Outcome, Refusal> {
@@ -46,17 +49,26 @@ impl State {
         commit: &CommitOffsets,
     ) -> Result<Outcome, Refusal> {
         self.check_coordinator(entry, &commit.group)?;
-        let body = self.groups.get(&commit.group).map(|group| &group.body);
-        check_fence(body.unwrap_or(&GroupBody::Simple), &commit.fence)?;
-        let group = self.groups.entry(commit.group.clone()).or_default();
-        if group.body.members() == 0 {
-            group.empty_since = Some(self.time);
+        let found = self.groups.get(&commit.group);
+        check_fence(found.map(|group| &group.body), &commit.fence)?;
+        if commit.offsets.iter().any(|(.., offset)| offset.metadata.len() > OFFSET_METADATA_BYTES_MAX) {
+            return Err(Refusal::OffsetMetadataTooLarge);
         }
-        for (topic, partition, offset) in &commit.offsets {
-            if self.topics.partition(*topic, *partition).is_some() {
-                group.offsets.entry(*topic).or_default().insert(*partition, offset.clone());
-            }
+        let exist = commit
+            .offsets
+            .iter()
+            .filter(|(topic, partition, _)| self.topics.partition(*topic, *partition).is_some());
+        // Of a partition that is named twice the last one counts, as in Kafka.
+        let offsets: NewOffsets<'_> =
+            exist.map(|(topic, partition, offset)| ((*topic, *partition), offset)).collect();
+        let none = Group::default();
+        let group = found.unwrap_or(&none);
+        let (count, bytes) = group.with_offsets(&offsets);
+        if count > OFFSETS_PER_GROUP_MAX {
+            return Err(Refusal::GroupTooLarge);
         }
+        self.check_room(&commit.group, bytes)?;
+        self.groups.commit(&commit.group, self.time, &offsets);
         Ok(Outcome::Done)
     }
 
@@ -66,15 +78,10 @@ impl State {
         delete: &DeleteOffsets,
     ) -> Result<Outcome, Refusal> {
         self.check_coordinator(entry, &delete.group)?;
-        let group = self.groups.get_mut(&delete.group).ok_or(Refusal::UnknownGroup)?;
-        for (topic, partition) in &delete.partitions {
-            if let Some(partitions) = group.offsets.get_mut(topic) {
-                partitions.remove(partition);
-                if partitions.is_empty() {
-                    group.offsets.remove(topic);
-                }
-            }
+        if self.groups.get(&delete.group).is_none() {
+            return Err(Refusal::UnknownGroup);
         }
+        self.groups.delete_offsets(&delete.group, &delete.partitions);
         Ok(Outcome::Done)
     }
 
@@ -82,46 +89,41 @@ impl State {
         let holds = self.coordinator(group).is_some_and(|agent| agent.id == entry.agent);
         if holds { Ok(()) } else { Err(Refusal::NotCoordinator) }
     }
-}
 
-fn check_fence(body: &GroupBody, fence: &CommitFence) -> Result<(), Refusal> {
-    match (body, fence) {
-        (body, CommitFence::Simple) if body.members() == 0 => Ok(()),
-        (GroupBody::Classic(group, members), CommitFence::Classic(member, generation)) => {
-            if !members.contains_key(member) {
-                return Err(Refusal::UnknownMember);
-            }
-            if group.generation == *generation { Ok(()) } else { Err(Refusal::StaleMember) }
+    /// Checks that a group may come to count `bytes`. What does not grow always may.
+    fn check_room(&self, id: &GroupId, bytes: usize) -> Result<(), Refusal> {
+        let before = match self.groups.get(id) {
+            Some(group) => group.bytes(),
+            None if id.as_str().len() > GROUP_ID_BYTES_MAX => return Err(Refusal::Malformed),
+            None if self.groups.len() >= GROUPS_MAX => return Err(Refusal::GroupsFull),
+            None => 0,
+        };
+        let grows = bytes > before;
+        if grows && bytes > GROUP_BYTES_MAX {
+            return Err(Refusal::GroupTooLarge);
         }
-        (GroupBody::Consumer(_, members), CommitFence::Consumer(member, epoch)) => {
-            let found = members.get(member).ok_or(Refusal::UnknownMember)?;
-            if found.epoch == *epoch { Ok(()) } else { Err(Refusal::StaleMember) }
+        if grows && self.groups.bytes() - before + bytes > GROUPS_BYTES_MAX {
+            return Err(Refusal::GroupsFull);
         }
-        _ => Err(Refusal::UnknownMember),
+        Ok(())
     }
 }
 
-impl GroupBody {
-    fn change(&mut self, change: &GroupChange) {
-        match (&mut *self, change) {
-            (Self::Classic(shared, _), GroupChange::Classic(now)) => shared.clone_from(now),
-            (_, GroupChange::Classic(now)) => *self = Self::Classic(now.clone(), Default::default()),
-            (Self::Consumer(shared, _), GroupChange::Consumer(now)) => *shared = *now,
-            (_, GroupChange::Consumer(now)) => *self = Self::Consumer(*now, Default::default()),
-            (Self::Classic(_, members), GroupChange::PutClassicMember(id, member)) => {
-                members.insert(id.clone(), member.as_ref().clone());
-            }
-            (Self::Consumer(_, members), GroupChange::PutConsumerMember(id, member)) => {
-                members.insert(id.clone(), member.as_ref().clone());
-            }
-            (Self::Classic(_, members), GroupChange::RemoveMember(id)) => {
-                members.remove(id);
-            }
-            (Self::Consumer(_, members), GroupChange::RemoveMember(id)) => {
-                members.remove(id);
-            }
-            // A member of the other protocol, or of a group that has none: nothing a sound coordinator writes.
-            _ => {}
-        }
+/// Checks on whose behalf offsets are committed.
+fn check_fence(body: Option<&GroupBody>, fence: &CommitFence) -> Result<(), Refusal> {
+    let (member, epoch) = match fence {
+        CommitFence::Simple if body.is_none_or(|body| body.members() == 0) => return Ok(()),
+        CommitFence::Simple => return Err(Refusal::UnknownMember),
+        CommitFence::Classic(member, epoch) | CommitFence::Consumer(member, epoch) => (member, *epoch),
+    };
+    let current = match body.ok_or(Refusal::UnknownGroup)? {
+        GroupBody::Simple => None,
+        GroupBody::Classic(group, members) => members.get(member).map(|_| group.generation),
+        GroupBody::Consumer(_, members) => members.get(member).map(|member| member.epoch),
+    };
+    match current {
+        None => Err(Refusal::UnknownMember),
+        Some(current) if current != epoch => Err(Refusal::StaleMember),
+        Some(_) => Ok(()),
     }
 }

@@ -12,6 +12,7 @@ use ebb_protocol::ids::{ByteRange, LogPosition};
 use crate::{
     command::Command,
     entry::Entry,
+    limits::EXPIRIES_PER_ENTRY_MAX,
     outcome::{Outcome, Refusal},
     state::{Standing, State},
 };
@@ -45,6 +46,7 @@ impl State {
         let outcomes: Vec<_> =
             entry.commands.iter().map(answer).map(|done| done.unwrap_or_else(Outcome::Refused)).collect();
         self.expire_producers();
+        self.groups.expire(self.time, EXPIRIES_PER_ENTRY_MAX);
         self.history.push(entry.id, self.time, &outcomes);
         outcomes
     }

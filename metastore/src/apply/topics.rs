@@ -47,6 +47,7 @@ impl State {
 
     pub(super) fn delete_topic(&mut self, id: TopicId) -> Result<Outcome, Refusal> {
         let topic = self.topics.remove(id).ok_or(Refusal::UnknownTopic(id))?;
+        self.groups.forget_topic(id);
         for (at, partition) in numbered(id, topic.partitions()) {
             for (producer, row) in &partition.producers {
                 self.idle.end(at, *producer, row);

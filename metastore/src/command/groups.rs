@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ebb_protocol::ids::{GroupId, MemberId, Offset, PartitionIndex, Timestamp, TopicId};
+use ebb_protocol::ids::{GroupId, MemberId, Offset, PartitionIndex, TopicId};
 use serde::{Deserialize, Serialize};
 
 /// Partitions by topic; no topic has an empty list, and lists are sorted.
@@ -14,10 +14,11 @@ pub type Partitions = BTreeMap<TopicId, Vec<PartitionIndex>>;
 pub struct UpdateGroup {
     /// The group; created by its first update.
     pub group: GroupId,
-    /// How many updates the group had when the changes were computed (0 for a group that does not exist): refused
-    /// when it has others, so that a coordinator that lost the group and got it back cannot write from old memory.
+    /// The group's version when the changes were computed, 0 for a group that does not exist. Refused when it has
+    /// another, so that a coordinator that lost the group and got it back cannot write from old memory. The version
+    /// after the update is in its outcome ([`crate::outcome::Outcome::GroupUpdated`]).
     pub version: u64,
-    /// The changes, in order.
+    /// The changes, in order. A group that they create must get a protocol by them.
     pub changes: Vec<GroupChange>,
 }
 
@@ -122,11 +123,12 @@ pub struct ClassicPart {
 /// Offsets to commit, all or nothing. Only the group's coordinator may record them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommitOffsets {
-    /// The group; a simple group is created by its first commit.
+    /// The group; a simple group is created by its first commit, and vanishes with its last offset.
     pub group: GroupId,
     /// On whose behalf: checked against the group as it stands when the command is applied.
     pub fence: CommitFence,
-    /// The offsets. Those of partitions that do not exist (any more) are passed over.
+    /// The offsets. Those of partitions that do not exist (any more) are passed over. They count as committed at the
+    /// state's time.
     pub offsets: Vec<(TopicId, PartitionIndex, CommittedOffset)>,
 }
 
@@ -135,9 +137,10 @@ pub struct CommitOffsets {
 pub enum CommitFence {
     /// Somebody outside the group (generation -1, no member id): allowed while the group has no members.
     Simple,
-    /// A member of a classic group at a generation.
+    /// A member at a generation of the classic protocol. It may be one of a consumer group that speaks the classic
+    /// protocol; then the generation is its epoch.
     Classic(MemberId, i32),
-    /// A member of a consumer group at a member epoch.
+    /// A member at a member epoch (KIP-848).
     Consumer(MemberId, i32),
 }
 
@@ -150,8 +153,6 @@ pub struct CommittedOffset {
     pub leader_epoch: i32,
     /// The client's own words.
     pub metadata: String,
-    /// When it was committed.
-    pub at: Timestamp,
 }
 
 /// Committed offsets to remove. Only the group's coordinator may record it. The coordinator has checked that no

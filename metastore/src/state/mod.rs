@@ -13,11 +13,8 @@ mod producers;
 mod references;
 mod topics;
 
-use std::collections::BTreeMap;
-
 use ebb_protocol::ids::{
-    AgentId, ClusterId, GroupId, LogPosition, Offset, PartitionIndex, Timestamp, TopicId, TopicName,
-    TopicPartition,
+    AgentId, ClusterId, LogPosition, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition,
 };
 use ebb_protocol::planted::{Bug, is_planted};
 use serde::{Deserialize, Serialize};
@@ -34,6 +31,7 @@ pub use self::{
 };
 pub(crate) use self::{
     agents::{Agents, Standing},
+    groups::{Groups, NewOffsets},
     history::History,
     objects::Objects,
     partition::Partition,
@@ -61,7 +59,7 @@ pub struct State {
     pub(crate) truncation_declared_at: Timestamp,
     /// Segments minted before are refused.
     pub(crate) sweep_boundary: Timestamp,
-    pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) groups: Groups,
 }
 
 impl State {
@@ -259,5 +257,6 @@ impl State {
         }
         self.producer_ids.rebuild();
         self.idle = IdleList::rebuild(&self.topics);
+        self.groups.rebuild();
     }
 }

@@ -3,6 +3,8 @@
 mod agents;
 mod commit;
 mod forged;
+mod groups;
+mod groups_limits;
 mod model;
 mod objects;
 mod ops;

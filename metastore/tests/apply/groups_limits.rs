@@ -1,0 +1,123 @@
+//! The limits on groups: each refusal by its name, and what it would have changed stays as it was.
+
+use ebb_metastore::{
+    command::{ClassicMember, Command, CommitFence, CommitOffsets, CommittedOffset, GroupChange},
+    limits::{
+        EXPIRIES_PER_ENTRY_MAX, GROUP_BYTES_MAX, GROUP_ID_BYTES_MAX, GROUPS_MAX, MEMBER_BYTES_MAX,
+        MEMBERS_PER_GROUP_MAX, OFFSET_METADATA_BYTES_MAX, OFFSETS_CHECK_MS, OFFSETS_PER_GROUP_MAX,
+        PARTITIONS_PER_TOPIC_MAX,
+    },
+    outcome::{Outcome, Refusal},
+};
+use ebb_protocol::ids::PartitionIndex;
+
+use crate::{
+    groups::{classic, commit, consumer, offset, put_classic, put_consumer, remove, update, updated},
+    support::{World, create_topic, entry, refused, topic},
+};
+
+fn member(bytes: usize) -> Box<ClassicMember> {
+    Box::new(ClassicMember { assignment: vec![0; bytes], ..ClassicMember::default() })
+}
+
+#[test]
+fn ids_and_metadata_have_a_length() {
+    let mut world = World::with_topic();
+    let id = |more| "g".repeat(GROUP_ID_BYTES_MAX + more);
+    for (more, expect) in [(0, Outcome::Done), (1, refused(Refusal::Malformed))] {
+        assert_eq!(world.run(commit(&id(more), CommitFence::Simple, &[(0, 1)])), expect);
+    }
+    assert_eq!(world.run(update(&id(0), 0, vec![classic(1)])), updated(1));
+    assert_eq!(world.run(update(&id(1), 0, vec![classic(1)])), refused(Refusal::Malformed));
+    let with = |bytes| {
+        let long = CommittedOffset { metadata: "m".repeat(bytes), ..offset(1) };
+        let offsets = vec![(topic(1), PartitionIndex(0), offset(7)), (topic(1), PartitionIndex(1), long)];
+        Command::CommitOffsets(CommitOffsets { group: "m".into(), fence: CommitFence::Simple, offsets })
+    };
+    let too_large = refused(Refusal::OffsetMetadataTooLarge);
+    assert_eq!(world.run(with(OFFSET_METADATA_BYTES_MAX + 1)), too_large);
+    assert!(world.state.group(&"m".into()).is_none(), "all or nothing");
+    assert_eq!(world.run(with(OFFSET_METADATA_BYTES_MAX)), Outcome::Done);
+}
+
+#[test]
+fn members_are_limited_in_number() {
+    let mut world = World::new();
+    let members = |count: usize| (0..count).map(|n| put_consumer(&format!("m{n}"), 1));
+    let all = |count| [consumer(1)].into_iter().chain(members(count)).collect();
+    let full = refused(Refusal::GroupFull);
+    assert_eq!(world.run(update("g", 0, all(MEMBERS_PER_GROUP_MAX + 1))), full);
+    assert_eq!(world.run(update("g", 0, all(MEMBERS_PER_GROUP_MAX))), updated(1));
+    assert_eq!(world.run(update("g", 1, vec![put_consumer("x", 1)])), full);
+    assert_eq!(world.run(update("g", 1, vec![put_consumer("m1", 2)])), updated(2), "one that is there");
+    assert_eq!(world.run(update("g", 2, vec![put_consumer("x", 1), remove("m1")])), updated(3));
+    let members = world.state.group(&"g".into()).expect("it exists").body.members();
+    assert_eq!(members, MEMBERS_PER_GROUP_MAX);
+}
+
+#[test]
+fn members_are_limited_in_bytes() {
+    let mut world = World::new();
+    let put =
+        |id: usize, bytes| GroupChange::PutClassicMember(format!("m{id}").as_str().into(), member(bytes));
+    let too_large = refused(Refusal::GroupTooLarge);
+    assert_eq!(world.run(update("g", 0, vec![classic(1), put(0, MEMBER_BYTES_MAX)])), too_large);
+    let half = MEMBER_BYTES_MAX / 2;
+    let fit = GROUP_BYTES_MAX / (half + 64);
+    for id in 0..fit {
+        let changes = vec![classic(1), put(id, half)];
+        assert_eq!(world.run(update("g", id as u64, changes)), updated(id as u64 + 1), "member {id}");
+    }
+    let version = fit as u64;
+    assert_eq!(world.run(update("g", version, vec![put(fit, half)])), too_large);
+    assert_eq!(world.run(update("g", version, vec![put(0, half)])), updated(version + 1), "it does not grow");
+    let swap = vec![remove("m0"), put(fit, half)];
+    assert_eq!(world.run(update("g", version + 1, swap)), updated(version + 2));
+    // Members of the other protocol count no more.
+    assert_eq!(
+        world.run(update("g", version + 2, vec![consumer(1), put_consumer("m", 1)])),
+        updated(version + 3)
+    );
+    assert_eq!(world.run(update("g", version + 3, vec![classic(1), put(0, half)])), updated(version + 4));
+}
+
+#[test]
+fn offsets_are_limited_in_number() {
+    let mut world = World::new();
+    let per_topic = PARTITIONS_PER_TOPIC_MAX;
+    let topics = OFFSETS_PER_GROUP_MAX as u128 / u128::from(per_topic.unsigned_abs());
+    let all = |topic_id: u128, fence| {
+        let of = |partition| (topic(topic_id), PartitionIndex(partition), offset(1));
+        let offsets = (0..per_topic).map(of).collect();
+        Command::CommitOffsets(CommitOffsets { group: "g".into(), fence, offsets })
+    };
+    for id in 0..=topics {
+        assert_eq!(world.run(create_topic(1 + id, &format!("t{id}"), per_topic)), Outcome::Done);
+        let expect = if id < topics { Outcome::Done } else { refused(Refusal::GroupTooLarge) };
+        assert_eq!(world.run(all(1 + id, CommitFence::Simple)), expect, "topic {id}");
+    }
+    assert_eq!(world.run(commit("g", CommitFence::Simple, &[(0, 9)])), Outcome::Done, "it does not grow");
+    let group = world.state.group(&"g".into()).expect("it exists");
+    assert_eq!(group.offsets().count(), OFFSETS_PER_GROUP_MAX);
+}
+
+#[test]
+fn groups_are_limited_in_number_and_expire_a_few_at_a_time() {
+    let mut world = World::with_topic();
+    let names = (0..GROUPS_MAX).map(|n| format!("g{n}"));
+    let commands: Vec<_> = names.map(|name| update(&name, 0, vec![classic(1)])).collect();
+    let outcomes = world.apply(entry(1, world.epoch.0, 1 + 1, commands), 0);
+    assert!(outcomes.iter().all(|outcome| *outcome == updated(1)));
+    let full = refused(Refusal::GroupsFull);
+    assert_eq!(world.run(update("x", 0, vec![classic(1)])), full);
+    assert_eq!(world.run(commit("x", CommitFence::Simple, &[(0, 1)])), full);
+    assert_eq!(world.run(commit("x", CommitFence::Simple, &[])), full, "though nothing is left of it");
+    assert_eq!(world.run(update("g7", 1, vec![classic(1), put_classic("m")])), updated(2), "one that exists");
+    world.time += 2 * OFFSETS_CHECK_MS;
+    world.run(Command::InitProducer { current: None });
+    assert_eq!(world.state.groups().count(), GROUPS_MAX - EXPIRIES_PER_ENTRY_MAX);
+    for _ in 0..GROUPS_MAX / EXPIRIES_PER_ENTRY_MAX {
+        world.run(Command::InitProducer { current: None });
+    }
+    assert_eq!(world.state.groups().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["g7"]);
+}
