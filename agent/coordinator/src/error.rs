@@ -2,6 +2,8 @@
 
 use ebb_protocol::ids::MemberId;
 
+use crate::StoreError;
+
 /// Why a group refuses a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GroupError {
@@ -65,4 +67,14 @@ pub enum GroupError {
     /// The update could not be recorded in time.
     #[error("the group's state could not be recorded: {0}")]
     Unavailable(String),
+}
+
+/// What those are told who waited for an update that did not take effect.
+impl From<StoreError> for GroupError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Lost => Self::NotCoordinator,
+            StoreError::Unavailable(reason) => Self::Unavailable(reason),
+        }
+    }
 }

@@ -6,8 +6,11 @@
 //! `store` it sends no other until [`Event::Stored`] came, and answers that depend on an update wait for it, so that
 //! nobody is told what a crash could take back. Must not know connections, Kafka's wire structs, or who coordinates.
 
+pub mod consumer;
+pub mod consumer_protocol;
 mod error;
 mod event;
+mod group;
 mod topics;
 
 pub use self::{
@@ -17,5 +20,6 @@ pub use self::{
         JoinRequest, JoinedMember, LeaveAnswer, LeaveRequest, LeavingMember, Reply, StoreError, SyncAnswer,
         SyncRequest, Ticket,
     },
+    group::{Description, Group, GroupConfig},
     topics::Topics,
 };
