@@ -7,6 +7,7 @@ use ebb_protocol::ids::{
     AgentId, ByteRange, ClusterId, GroupId, LogPosition, Offset, PartitionIndex, ProducerEpoch, ProducerId,
     SegmentId, Sequence, Timestamp, TopicId, TopicName,
 };
+use postcard::{ser_flavors, serialize_with_flavor};
 use serde::{Deserialize, Serialize};
 
 pub use self::groups::{
@@ -200,4 +201,9 @@ pub enum ObjectRef {
     Segment(SegmentId),
     /// The entry at a position of the commit log, whose object carries a segment body.
     Entry(LogPosition),
+}
+
+/// The bytes of a command, or of a part of one, in an entry. They are a format, so replicas agree on them.
+pub(crate) fn encoded_bytes(value: &impl Serialize) -> usize {
+    serialize_with_flavor(value, ser_flavors::Size::default()).expect("counting bytes does not fail")
 }

@@ -13,6 +13,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod vigil;
+mod waiting;
 
 use ebb_protocol::planted::{Bug, is_planted};
 use std::{sync::Arc, time::Duration};
@@ -41,7 +42,7 @@ use self::{
     submission::{Queued, pair},
     task::{Parts, Task},
 };
-use crate::{log::CommitLog, outcome::Outcome, state::State, watch};
+use crate::{command::Command, log::CommitLog, outcome::Outcome, state::State, watch};
 
 /// Settings of a metastore replica. Plain data.
 #[derive(Clone, Debug)]
@@ -50,6 +51,8 @@ pub struct MetastoreConfig {
     pub appends_in_flight_max: usize,
     /// How many submissions may wait; more push back.
     pub submissions_waiting_max: usize,
+    /// Patient submissions that no other entry takes along get one of their own at most this often.
+    pub patience: Duration,
     /// A submission that is not durable after this long fails.
     pub append_deadline: Duration,
     /// A snapshot is written after this many entries.
@@ -63,6 +66,7 @@ impl Default for MetastoreConfig {
         Self {
             appends_in_flight_max: 16,
             submissions_waiting_max: 1024,
+            patience: Duration::from_millis(100),
             append_deadline: Duration::from_secs(30),
             snapshot_every_entries: 2048,
             truncation_grace: Duration::from_secs(24 * 60 * 60),
@@ -120,6 +124,16 @@ impl Metastore {
         self.enqueue(submission).await?.outcomes().await
     }
 
+    /// As [`Metastore::submit`], for commands of which many come and none is urgent. They go along with the next
+    /// entry that is written for others; failing that they get one of their own, at once if there was none lately
+    /// and else when [`MetastoreConfig::patience`] has passed since. Nothing that is urgent waits for them.
+    ///
+    /// # Errors
+    /// See [`MetastoreError`].
+    pub async fn submit_patiently(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, MetastoreError> {
+        self.place(Submission { commands, body: Vec::new() }, false).await?.outcomes().await
+    }
+
     /// Hands commands over for the next entry: waits for room, and returns when their place among this process's
     /// submissions is fixed. The commands go on their way whether or not anybody waits for the answer.
     ///
@@ -127,10 +141,14 @@ impl Metastore {
     /// [`MetastoreError::Unavailable`] when there is no room before the append deadline, and
     /// [`MetastoreError::Closed`] when nothing will be taken any more.
     pub async fn enqueue(&self, submission: Submission) -> Result<Pending, MetastoreError> {
+        self.place(submission, true).await
+    }
+
+    async fn place(&self, submission: Submission, hurried: bool) -> Result<Pending, MetastoreError> {
         let deadline = Instant::now() + self.append_deadline;
         match timeout_at(deadline, self.queue.reserve()).await {
             Ok(Ok(place)) => {
-                let (queued, pending) = pair(submission, deadline);
+                let (queued, pending) = pair(submission, hurried, deadline);
                 place.send(queued);
                 Ok(pending)
             }

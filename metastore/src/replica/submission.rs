@@ -12,7 +12,13 @@ use tokio::{
 };
 
 use super::error::MetastoreError;
-use crate::{command::Command, outcome::Outcome};
+use crate::{
+    command::{Command, encoded_bytes},
+    outcome::Outcome,
+};
+
+/// What a weight of one stands for, in bytes of an entry.
+const WEIGHT_BYTES: usize = 64;
 
 /// Commands to put into one entry together, with the segment body that a `CommitSegment` with
 /// [`crate::command::BodyPlace::Inline`] among them refers to.
@@ -25,13 +31,17 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// How much it adds to an entry: a command each, and a batch each.
-    pub(super) fn weight(&self) -> usize {
-        let batches = |command: &Command| match command {
+    /// How much it adds to an entry, in units of about [`WEIGHT_BYTES`]: a command each, a batch each, and what
+    /// commands about groups carry.
+    fn weight(&self) -> usize {
+        let more = |command: &Command| match command {
             Command::CommitSegment(commit) => commit.runs.iter().map(|run| run.batches.len()).sum(),
+            Command::UpdateGroup(_) | Command::CommitOffsets(_) | Command::DeleteOffsets(_) => {
+                encoded_bytes(command) / WEIGHT_BYTES
+            }
             _ => 0,
         };
-        self.commands.iter().map(|command| 1 + batches(command)).sum()
+        self.commands.iter().map(|command| 1 + more(command)).sum()
     }
 }
 
@@ -49,6 +59,9 @@ pub struct Pending {
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) submission: Submission,
+    pub(super) weight: usize,
+    /// Whether it gets an entry at once.
+    pub(super) hurried: bool,
     answer: oneshot::Sender<Answer>,
     claim: Arc<Claim>,
 }
@@ -75,10 +88,11 @@ impl Claim {
 }
 
 /// Makes the two ends of a submission.
-pub(super) fn pair(submission: Submission, deadline: Instant) -> (Queued, Pending) {
+pub(super) fn pair(submission: Submission, hurried: bool, deadline: Instant) -> (Queued, Pending) {
     let (sender, receiver) = oneshot::channel();
     let claim = Arc::new(Claim::default());
-    let queued = Queued { submission, answer: sender, claim: claim.clone() };
+    let weight = submission.weight();
+    let queued = Queued { submission, weight, hurried, answer: sender, claim: claim.clone() };
     (queued, Pending { answer: receiver, claim, deadline })
 }
 
@@ -127,7 +141,7 @@ mod tests {
     use super::*;
 
     fn submit() -> (Queued, Pending) {
-        pair(Submission::default(), Instant::now() + Duration::from_secs(1))
+        pair(Submission::default(), true, Instant::now() + Duration::from_secs(1))
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,23 +7,18 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use ebb_protocol::ids::{AgentEpoch, LogPosition};
 use futures::FutureExt;
+use tokio::time::Instant;
 
 use super::{Event, Fact, Task, pause_for};
 use crate::{
     command::Command,
     entry::Entry,
     log::{AppendError, RetryConfig},
-    replica::{
-        flight::OwnEntry,
-        submission::{Queued, Waiter},
-    },
+    replica::{flight::OwnEntry, waiting::Gathered},
 };
 
 /// Pauses grow up to this many times.
 const PAUSES: u32 = 16;
-
-/// Submissions are put together in an entry up to this weight: commands and batches.
-const ENTRY_WEIGHT_MAX: usize = 1 << 16;
 
 impl Task {
     pub(super) fn takes_entries(&self) -> bool {
@@ -35,13 +30,14 @@ impl Task {
     pub(super) fn write_entries(&mut self) {
         if let Some(error) = self.ended.clone() {
             self.own_submission = None;
-            while let Some(queued) = self.next_queued() {
+            self.waiting.refuse(&error);
+            while let Ok(queued) = self.queue.try_recv() {
                 queued.refuse(error.clone());
             }
             return;
         }
         while self.takes_entries() {
-            let Some((commands, body, waiters)) = self.gather() else { break };
+            let Some(Gathered { commands, body, waiters }) = self.gather() else { break };
             let own = self.write(commands, body);
             self.flight.push(own, waiters);
         }
@@ -57,32 +53,24 @@ impl Task {
         }
     }
 
-    pub(super) fn next_queued(&mut self) -> Option<Queued> {
-        self.held.take().or_else(|| self.queue.try_recv().ok())
-    }
-
-    /// What the next entry holds: as many submissions as wait, with one body at most.
-    pub(super) fn gather(&mut self) -> Option<(Vec<Command>, Vec<Bytes>, Vec<Waiter>)> {
-        let mut commands = Vec::new();
-        let mut body = Vec::new();
-        let mut waiters = Vec::new();
-        let mut weight = 0;
-        while let Some(queued) = self.next_queued() {
-            weight += queued.submission.weight();
-            let second_body = !body.is_empty() && !queued.submission.body.is_empty();
-            if !waiters.is_empty() && (second_body || weight > ENTRY_WEIGHT_MAX) {
-                self.held = Some(queued);
-                break;
-            }
-            let Some((submission, waiter)) = queued.take() else { continue };
-            commands.extend(submission.commands);
-            body.extend(submission.body);
-            waiters.push(waiter);
+    /// What the next entry holds, if there should be one now.
+    fn gather(&mut self) -> Option<Gathered> {
+        while self.waiting.has_room()
+            && let Ok(queued) = self.queue.try_recv()
+        {
+            self.waiting.push(queued);
+        }
+        let now = Instant::now();
+        let is_due = self.waiting.due(now).is_some_and(|due| due <= now);
+        let mut gathered = Gathered::default();
+        // A metastore that closes has no patience.
+        if is_due || self.own_submission.is_some() || self.queue.is_closed() {
+            gathered = self.waiting.gather(now);
         }
         if let Some(own) = self.own_submission.take() {
-            commands.extend(own.commands);
+            gathered.commands.extend(own.commands);
         }
-        (!commands.is_empty() || !waiters.is_empty()).then_some((commands, body, waiters))
+        (!gathered.commands.is_empty() || !gathered.waiters.is_empty()).then_some(gathered)
     }
 
     pub(super) fn write(&mut self, commands: Vec<Command>, body: Vec<Bytes>) -> OwnEntry {

@@ -16,7 +16,10 @@ use ebb_protocol::{
     random::Random,
 };
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
 
 use self::look::Look;
 use super::{
@@ -29,6 +32,7 @@ use super::{
     snapshots::Snapshots,
     submission::{Queued, Submission},
     vigil::{Moment, Vigil},
+    waiting::Waiting,
 };
 use crate::log::{AppendError, CommitLog, ReadError};
 
@@ -56,8 +60,8 @@ pub(super) struct Task {
     config: MetastoreConfig,
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Queued>,
-    /// Taken from the queue, but the entry had no place for it.
-    held: Option<Queued>,
+    /// Taken from the queue, and in no entry yet.
+    waiting: Waiting,
     /// To be put into the next entry; nobody waits for it.
     own_submission: Option<Submission>,
     work: FuturesUnordered<BoxFuture<'static, Event>>,
@@ -109,7 +113,7 @@ impl Task {
             random,
             shared: shared.clone(),
             queue,
-            held: None,
+            waiting: Waiting::new(config.patience),
             own_submission: None,
             work: FuturesUnordered::new(),
             flight: Flight::new(config.appends_in_flight_max),
@@ -140,17 +144,19 @@ impl Task {
             self.write_entries();
             self.start_look();
             self.start_snapshot();
-            if self.drained && self.held.is_none() && self.flight.is_empty() {
+            if self.drained && self.waiting.is_empty() && self.flight.is_empty() {
                 break;
             }
-            let takes = self.held.is_none() && !self.drained && self.takes_entries();
+            let takes = self.waiting.has_room() && !self.drained && self.takes_entries();
+            let due = self.waiting.due(Instant::now()).filter(|_| self.takes_entries());
             tokio::select! {
                 biased;
                 Some(event) = self.work.next(), if !self.work.is_empty() => self.handle(event).await,
                 queued = self.queue.recv(), if takes => match queued {
-                    Some(queued) => self.held = Some(queued),
+                    Some(queued) => self.waiting.push(queued),
                     None => self.drained = true,
                 },
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
                 () = shared.asking.notified() => {}
                 () = shared.closing.notified() => self.queue.close(),
             }

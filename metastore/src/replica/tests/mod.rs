@@ -3,6 +3,7 @@
 mod chaos;
 mod faults;
 mod life;
+mod patience;
 mod snapshots;
 
 use std::{
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::{
-    command::{BatchFacts, BodyPlace, Command, CommitSegment, CreateTopic, Endpoint, RegisterAgent, Run},
+    command::{BatchFacts, BodyPlace, CommitSegment, CreateTopic, Endpoint, RegisterAgent, Run},
     log::{
         RetryConfig,
         bucket::BucketLog,

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use ebb_protocol::ids::MemberId;
-use postcard::{ser_flavors, serialize_with_flavor};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    command::{ClassicGroup, ClassicMember, ConsumerGroup, ConsumerMember, GroupChange},
+    command::{ClassicGroup, ClassicMember, ConsumerGroup, ConsumerMember, GroupChange, encoded_bytes},
     limits::MEMBER_BYTES_MAX,
     outcome::Refusal,
 };
@@ -195,9 +194,4 @@ impl<'a> Plan<'a> {
 fn checked_bytes(member: &impl Serialize) -> Result<usize, Refusal> {
     let bytes = encoded_bytes(member);
     if bytes > MEMBER_BYTES_MAX { Err(Refusal::GroupTooLarge) } else { Ok(bytes) }
-}
-
-/// The bytes of something in a snapshot. They are a format, so replicas agree on them.
-fn encoded_bytes(value: &impl Serialize) -> usize {
-    serialize_with_flavor(value, ser_flavors::Size::default()).expect("counting bytes does not fail")
 }
