@@ -2,7 +2,7 @@
 //! state stays one that a snapshot can hold.
 
 use ebb_metastore::{
-    command::{Command, ObjectRef},
+    command::{Command, CommitFence, DeleteOffsets, ObjectRef},
     entry::Entry,
     snapshot,
 };
@@ -11,6 +11,7 @@ use ebb_protocol::ids::{
 };
 use proptest::{collection::vec, prelude::*};
 
+use crate::groups;
 use crate::support::{
     World, batch, commit, commit_inline, create_topic, entry, numbered, run, segment, topic,
 };
@@ -29,6 +30,17 @@ fn commands() -> Vec<Command> {
         Command::CreatePartitions { topic: topic(1), total: 5 },
         Command::AlterTopicConfig { topic: topic(1), changes: vec![("k".to_owned(), Some("v".to_owned()))] },
         create_topic(2, "two", 2),
+        groups::commit("simple", CommitFence::Simple, &[(0, 1), (1, 2)]),
+        groups::update("old", 0, vec![groups::classic(1), groups::put_classic("m")]),
+        groups::update("new", 0, vec![groups::consumer(1), groups::put_consumer("m", 1)]),
+        groups::commit("old", CommitFence::Classic("m".into(), 1), &[(0, 1), (2, 2)]),
+        groups::commit("new", CommitFence::Consumer("m".into(), 1), &[(0, 1), (0, 2)]),
+        groups::update("old", 1, vec![groups::remove("m")]),
+        Command::DeleteOffsets(DeleteOffsets {
+            group: "new".into(),
+            partitions: vec![(topic(1), partition)],
+        }),
+        Command::DeleteGroup { group: "old".into() },
         Command::DeleteTopic { topic: topic(1) },
         Command::TruncateLog { below: LogPosition(2) },
         Command::RaiseSweepBoundary { minted_before: Timestamp(800) },

@@ -5,6 +5,7 @@ mod commit;
 mod forged;
 mod groups;
 mod groups_limits;
+mod groups_random;
 mod model;
 mod objects;
 mod ops;

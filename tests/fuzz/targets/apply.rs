@@ -1,5 +1,6 @@
 //! Arbitrary commands, applied entry by entry: every command is answered, offsets stay dense and never go back, what
-//! is referenced is not dead, and a state that went through a snapshot goes on as if it had not.
+//! is referenced is not dead, committed offsets belong to partitions that exist, and a state that went through a
+//! snapshot goes on as if it had not.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use ebb_metastore::{
     command::Command,
     entry::Entry,
     snapshot,
-    state::{PartitionHead, State},
+    state::{GroupBody, PartitionHead, State},
 };
 use ebb_protocol::ids::{
     AgentEpoch, AgentId, ByteRange, EntryId, LogPosition, Offset, Timestamp, TopicPartition,
@@ -59,6 +60,7 @@ fn run(steps: &[Step]) {
     assert!(state == restored, "a state goes on after a snapshot as it would have without");
     offsets_are_dense(&state);
     references_are_sound(&state);
+    groups_are_sound(&state);
 }
 
 /// Applies a step as the next entry of its agent.
@@ -118,4 +120,17 @@ fn references_are_sound(state: &State) {
     let summary = state.summary();
     assert_eq!(summary.objects_referenced, references.objects.len());
     let _ = (state.kept_entries(LogPosition(u64::MAX)), state.understood());
+}
+
+/// Committed offsets are found and belong to partitions that exist, and a simple group has some.
+fn groups_are_sound(state: &State) {
+    for (id, group) in state.groups() {
+        for (topic, partition, offset) in group.offsets() {
+            assert!(state.head(topic, partition).is_some(), "{id}: {topic:?} {partition:?} does not exist");
+            assert_eq!(state.committed(id, topic, partition), Some(offset));
+        }
+        let is_simple = matches!(group.body, GroupBody::Simple);
+        assert!(!is_simple || group.offsets().next().is_some(), "{id} is nothing");
+        assert_eq!(is_simple, group.version == 0, "{id} has a version as soon as it has a protocol");
+    }
 }

@@ -3,8 +3,9 @@
 use ebb_fuzz::Step;
 use ebb_metastore::{
     command::{
-        BatchFacts, BatchProducer, BodyPlace, Command, CommitSegment, CreateTopic, Endpoint, ObjectRef,
-        RegisterAgent, Run,
+        BatchFacts, BatchProducer, BodyPlace, ClassicGroup, Command, CommitFence, CommitOffsets,
+        CommitSegment, CommittedOffset, ConsumerGroup, ConsumerMember, CreateTopic, DeleteOffsets, Endpoint,
+        GroupChange, ObjectRef, RegisterAgent, Run, UpdateGroup,
     },
     entry::Entry,
     snapshot,
@@ -83,6 +84,7 @@ fn steps() -> Vec<Step> {
             ],
         ),
         step(0, vec![delete_records(Some(Offset(2))), delete_records(None)]),
+        step(0, groups()),
         step(
             0,
             vec![
@@ -101,6 +103,45 @@ fn steps() -> Vec<Step> {
             ],
         ),
         Step { agent: 2, ..step(0, vec![register(2)]) },
+    ]
+}
+
+/// A group of each protocol and a simple one; what is left of them when a topic goes, and later time.
+fn groups() -> Vec<Command> {
+    let update = |group: &str, version, changes| {
+        Command::UpdateGroup(UpdateGroup { group: group.into(), version, changes })
+    };
+    let commit = |group: &str, fence| {
+        let offset = CommittedOffset { offset: Offset(1), leader_epoch: 0, metadata: "m".to_owned() };
+        let offsets = [1, 2].map(|number| (topic(number), PartitionIndex(0), offset.clone())).to_vec();
+        Command::CommitOffsets(CommitOffsets { group: group.into(), fence, offsets })
+    };
+    let classic = || GroupChange::Classic(ClassicGroup { generation: 1, ..ClassicGroup::default() });
+    let consumer = ConsumerMember {
+        epoch: 1,
+        target: [(topic(1), vec![PartitionIndex(0)])].into(),
+        ..ConsumerMember::default()
+    };
+    vec![
+        update("c", 0, vec![classic(), GroupChange::PutClassicMember("m".into(), Box::default())]),
+        update(
+            "k",
+            0,
+            vec![
+                GroupChange::Consumer(ConsumerGroup { epoch: 1, assignment_epoch: 1 }),
+                GroupChange::PutConsumerMember("n".into(), Box::new(consumer)),
+            ],
+        ),
+        commit("s", CommitFence::Simple),
+        commit("c", CommitFence::Classic("m".into(), 1)),
+        commit("k", CommitFence::Consumer("n".into(), 1)),
+        update("c", 1, vec![GroupChange::RemoveMember("m".into())]),
+        Command::DeleteOffsets(DeleteOffsets {
+            group: "k".into(),
+            partitions: vec![(topic(1), PartitionIndex(0))],
+        }),
+        update("d", 0, vec![classic()]),
+        Command::DeleteGroup { group: "d".into() },
     ]
 }
 
