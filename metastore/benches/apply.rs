@@ -1,4 +1,5 @@
-//! The CPU time of `apply` for one entry that commits 1,600 batches in 600 partitions, and of what stands around it.
+//! The CPU time of `apply` for one entry that commits 1,600 batches in 600 partitions, and for one that commits the
+//! offsets of 2,000 members of groups; and of what stands around it.
 //! Run with `cargo bench -p ebb-metastore`; prints the median and the 90th percentile of many entries.
 #![allow(clippy::print_stdout, reason = "a benchmark reports to its user")]
 
@@ -6,15 +7,17 @@ use std::time::Duration;
 
 use ebb_metastore::{
     command::{
-        BatchFacts, BatchProducer, BodyPlace, Command, CommitSegment, CreateTopic, RegisterAgent, Run,
+        BatchFacts, BatchProducer, BodyPlace, ClassicGroup, Command, CommitFence, CommitOffsets,
+        CommitSegment, CommittedOffset, CreateTopic, GroupChange, RegisterAgent, Run, UpdateGroup,
     },
     entry::Entry,
+    outcome::Outcome,
     snapshot,
     state::State,
 };
 use ebb_protocol::ids::{
-    AgentEpoch, AgentId, ByteRange, EntryId, PartitionIndex, ProducerEpoch, ProducerId, SegmentId, Sequence,
-    Timestamp, TopicId, TopicName,
+    AgentEpoch, AgentId, ByteRange, EntryId, MemberId, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    SegmentId, Sequence, Timestamp, TopicId, TopicName,
 };
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -26,6 +29,10 @@ const RECORDS: u32 = 50;
 const BATCH_BYTES: u32 = 5_000;
 const PRODUCERS: u32 = 100;
 const ENTRIES: u64 = 1_000;
+const GROUPS: u32 = 1_000;
+const MEMBERS: u32 = 3;
+const OFFSET_COMMITS: u32 = 2_000;
+const OFFSETS: u32 = 10;
 const NO_BODY: ByteRange = ByteRange { start: 0, len: 0 };
 
 fn main() {
@@ -71,6 +78,62 @@ fn main() {
     let begin = Instant::now();
     snapshot::decode(&bytes).expect("it was encoded");
     println!("its decoding: {:?}", begin.elapsed());
+    commit_offsets(state);
+}
+
+/// Groups of three members, of which two in turn commit the offsets of their partitions in every entry.
+fn commit_offsets(mut state: State) {
+    let mut number = state.next_number(AgentId(1)).expect("the agent is live");
+    let groups = (0..GROUPS).map(create_group).collect();
+    state.apply(state.position(), &entry(number, groups), NO_BODY);
+    let (mut decode, mut apply) = (Vec::new(), Vec::new());
+    let mut head_bytes = 0;
+    for round in 0..ENTRIES {
+        number += 1;
+        let commits = (0..OFFSET_COMMITS).map(|nth| offsets(round, nth)).collect();
+        let bytes = entry(number, commits).encode(0);
+        head_bytes = bytes.len();
+        let begin = Instant::now();
+        let (entry, body) = Entry::decode(&bytes).expect("it was encoded");
+        decode.push(begin.elapsed());
+        let begin = Instant::now();
+        let outcomes = state.apply(state.position(), &entry, body);
+        apply.push(begin.elapsed());
+        assert!(
+            outcomes.iter().all(|outcome| *outcome == Outcome::Done),
+            "every commit must have been taken"
+        );
+    }
+    println!("entry with {OFFSET_COMMITS} commits of {OFFSETS} offsets: {head_bytes} bytes");
+    report("decode", decode);
+    report("apply", apply);
+}
+
+fn create_group(group: u32) -> Command {
+    let shared = GroupChange::Classic(ClassicGroup { generation: 1, ..ClassicGroup::default() });
+    let members = (0..MEMBERS).map(|id| GroupChange::PutClassicMember(member(id), Box::default()));
+    let changes = [shared].into_iter().chain(members).collect();
+    Command::UpdateGroup(UpdateGroup { group: format!("group-{group}").as_str().into(), version: 0, changes })
+}
+
+fn member(id: u32) -> MemberId {
+    format!("consumer-{id}-01234567-89ab-4cde-8123-456789abcdef").as_str().into()
+}
+
+fn offsets(round: u64, nth: u32) -> Command {
+    let offset = CommittedOffset {
+        offset: Offset(round.cast_signed() * 500),
+        leader_epoch: 0,
+        metadata: String::new(),
+    };
+    let member_id = nth / GROUPS;
+    let first = (nth * OFFSETS) % (PARTITIONS / TOPICS);
+    let partitions = (first..first + OFFSETS).map(|partition| PartitionIndex(partition.cast_signed()));
+    Command::CommitOffsets(CommitOffsets {
+        group: format!("group-{}", nth % GROUPS).as_str().into(),
+        fence: CommitFence::Classic(member(member_id), 1),
+        offsets: partitions.map(|partition| (topic(nth % TOPICS), partition, offset.clone())).collect(),
+    })
 }
 
 fn report(what: &str, mut times: Vec<Duration>) {
