@@ -11,12 +11,27 @@ pub use super::config_table::TOPIC_CONFIGS;
 pub struct ConfigKey {
     /// Kafka's name for it.
     pub name: &'static str,
+    /// The broker's setting that Kafka takes the default from; empty when there is none.
+    pub broker: &'static str,
     /// Which values it takes.
     pub kind: ConfigKind,
     /// The value of a topic that does not override it.
     pub default: &'static str,
-    /// What it does, for those who describe a topic.
+    /// Whether it does anything here.
+    pub effect: Effect,
+    /// What it does in Kafka and here, for those who describe a topic.
     pub doc: &'static str,
+}
+
+/// Whether a key does anything here. Every value is checked, stored and reported in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It does what it does in Kafka.
+    Works,
+    /// It will, and does not yet.
+    Later,
+    /// It has no meaning here and never will.
+    Nothing,
 }
 
 /// Which values a key takes. Bounds are inclusive.

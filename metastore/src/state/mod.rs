@@ -7,6 +7,7 @@ mod config_table;
 mod coordinates;
 mod groups;
 mod history;
+mod inspect;
 mod objects;
 mod partition;
 mod producers;
@@ -24,6 +25,7 @@ pub use self::{
     coordinates::BatchCoordinates,
     groups::{Group, GroupBody},
     history::Diverged,
+    inspect::ActiveProducer,
     objects::DeadObject,
     partition::PartitionHead,
     references::{ObjectUse, References, Summary},

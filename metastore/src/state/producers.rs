@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ebb_protocol::ids::{Offset, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicPartition};
 use serde::{Deserialize, Serialize};
 
-use super::{partition::Partition, topics::Topics};
+use super::{inspect::ActiveProducer, partition::Partition, topics::Topics};
 use crate::{
     command::BatchProducer,
     limits::{BATCHES_KEPT_PER_PRODUCER, PRODUCER_IDLE_MS},
@@ -85,6 +85,12 @@ impl ProducerInPartition {
         self.batches[0] = KeptBatch { first: batch.sequence, last: batch.sequence.plus(records - 1), base };
         self.kept = (self.kept + 1).min(self.batches.len() as u8);
         self.last_used = now;
+    }
+
+    /// What administrators are told of it.
+    pub(crate) fn describe(&self, id: ProducerId) -> ActiveProducer {
+        let last_sequence = self.batches().first().map_or(Sequence(-1), |newest| newest.last);
+        ActiveProducer { id, epoch: self.epoch, last_sequence, last_used: self.last_used }
     }
 
     fn batches(&self) -> &[KeptBatch] {
