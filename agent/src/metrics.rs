@@ -26,7 +26,7 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    fn label(self) -> &'static str {
+    pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
             Self::Quic => "quic",
@@ -44,12 +44,22 @@ struct TransportCounters {
     bytes_out: AtomicU64,
 }
 
+/// A counter for each row of the API table.
+#[derive(Debug)]
+struct Requests([AtomicU64; APIS.len()]);
+
+impl Default for Requests {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::default()))
+    }
+}
+
 /// All counters of an agent.
 #[derive(Debug, Default)]
 pub(crate) struct Metrics {
     kafka: TransportCounters,
     quic: TransportCounters,
-    requests: [AtomicU64; APIS.len()],
+    requests: Requests,
     errors: Mutex<BTreeMap<(ApiKey, i16), u64>>,
     neighbours: Mutex<Vec<Arc<dyn Figures>>>,
 }
@@ -83,7 +93,7 @@ impl Metrics {
     /// A request was taken in.
     pub(crate) fn request(&self, api: &'static Api) {
         let row = APIS.iter().position(|row| row.key == api.key);
-        if let Some(counter) = row.and_then(|row| self.requests.get(row)) {
+        if let Some(counter) = row.and_then(|row| self.requests.0.get(row)) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -119,7 +129,7 @@ impl Metrics {
         counters("ebb_received_bytes_total", "Bytes of request frames.", |c| &c.bytes_in);
         counters("ebb_sent_bytes_total", "Bytes of response frames.", |c| &c.bytes_out);
         page.family("ebb_requests_total", "counter", "Requests taken in.");
-        for (api, counter) in APIS.iter().zip(&self.requests) {
+        for (api, counter) in APIS.iter().zip(&self.requests.0) {
             page.sample("ebb_requests_total", &[("api", &api.key.to_string())], read(counter));
         }
         page.family(

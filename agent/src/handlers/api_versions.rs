@@ -1,17 +1,24 @@
 //! ApiVersions, versions 0 to 4. Every client asks it first; kafka-python tells from it which broker this is.
 //!
 //! A version that is not known is answered in version 0 with UNSUPPORTED_VERSION and the whole list (KIP-511), so
-//! that the client can ask again. Deviation: no features are listed; there is nothing to finalize.
+//! that the client can ask again. From version 3 on it tells the cluster's features, each at its one level.
 
 use bytes::Bytes;
 use ebb_protocol::{
     api::APIS,
     error::ResponseError,
-    messages::{ApiVersionsRequest, ApiVersionsResponse, api_versions_response::ApiVersion, encode_response},
+    messages::{
+        ApiVersionsRequest, ApiVersionsResponse, StrBytes,
+        api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey},
+        encode_response,
+    },
 };
 
-use super::{Call, errors::Failure};
+use super::{Call, errors::Failure, features::FEATURES};
 use crate::connection::ConnectionError;
+
+/// The features never change while an agent runs; -1 would say that they are not known.
+const FEATURES_EPOCH: i64 = 0;
 
 pub(super) async fn answer(call: Call, request: ApiVersionsRequest) -> ApiVersionsResponse {
     if call.version >= 3
@@ -34,7 +41,23 @@ fn list() -> ApiVersionsResponse {
     let row = |api: &ebb_protocol::api::Api| {
         ApiVersion::default().with_api_key(api.key.code()).with_min_version(api.min).with_max_version(api.max)
     };
-    ApiVersionsResponse::default().with_api_keys(APIS.iter().map(row).collect())
+    let supported = FEATURES.iter().map(|feature| {
+        SupportedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(feature.name))
+            .with_min_version(feature.level)
+            .with_max_version(feature.level)
+    });
+    let finalized = FEATURES.iter().map(|feature| {
+        FinalizedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(feature.name))
+            .with_min_version_level(feature.level)
+            .with_max_version_level(feature.level)
+    });
+    ApiVersionsResponse::default()
+        .with_api_keys(APIS.iter().map(row).collect())
+        .with_supported_features(supported.collect())
+        .with_finalized_features_epoch(FEATURES_EPOCH)
+        .with_finalized_features(finalized.collect())
 }
 
 /// Kafka's rule for a client's name and version (KIP-511).

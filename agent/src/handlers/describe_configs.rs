@@ -1,9 +1,12 @@
-//! DescribeConfigs, versions 1 to 4. Tools and stream processors read all of Kafka's names for topics; of a broker
-//! the few settings that clients look at are told, read-only.
+//! DescribeConfigs, versions 1 to 4. Tools and stream processors read all of Kafka's names for topics.
+//!
+//! Deviations: of a broker, the settings that clients look at are told, read-only, along with the defaults of topics;
+//! there are no dynamic ones, so the empty broker name has none. All groups have the same settings, read-only. Log
+//! levels and subscriptions to clients' metrics are not described.
 
 use ebb_metastore::state::{
     TopicInfo,
-    config::{ConfigKey, ConfigKind, TOPIC_CONFIGS},
+    config::{ConfigKey, ConfigKind, Effect, TOPIC_CONFIGS},
 };
 use ebb_protocol::{
     error::ResponseError,
@@ -16,21 +19,46 @@ use ebb_protocol::{
     },
 };
 
-use super::{Call, errors::Failure, topics::Named};
+use super::{
+    Call,
+    configs::{
+        RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_GROUP, RESOURCE_TOPIC, check_broker,
+        unknown_resource,
+    },
+    errors::Failure,
+    topics::Named,
+};
 
-/// Resource types (KIP-133).
-pub(super) const RESOURCE_TOPIC: i8 = 2;
-pub(super) const RESOURCE_BROKER: i8 = 4;
-
-/// Where a value comes from: the topic's own configuration, the broker's, or the table of defaults.
+/// Where a value comes from: the topic's own configuration, the agent's command line, or the table of defaults.
 pub(super) const SOURCE_TOPIC: i8 = 1;
 const SOURCE_STATIC_BROKER: i8 = 4;
 pub(super) const SOURCE_DEFAULT: i8 = 5;
 
+/// Kafka's numbers for types of values.
+const BOOLEAN: i8 = 1;
+const STRING: i8 = 2;
+const INT: i8 = 3;
+const LONG: i8 = 5;
+const DOUBLE: i8 = 6;
+const LIST: i8 = 7;
+
+/// A configuration entry before it is cut to what the client asked for.
+struct Entry {
+    name: &'static str,
+    kind: i8,
+    /// The value and where it comes from, then those that it hides, each by the name that it has there.
+    values: Vec<(&'static str, String, i8)>,
+    read_only: bool,
+    doc: String,
+}
+
 pub(super) async fn answer(call: Call, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let mut results = Vec::with_capacity(request.resources.len());
     for resource in &request.resources {
-        let described = describe(&call, resource, &request).await;
+        let described = describe(&call, resource).await.map(|entries| {
+            let asked = entries.into_iter().filter(|entry| is_asked(resource, entry.name));
+            asked.map(|entry| wire(&call, &request, entry)).collect()
+        });
         let (code, message) = call.outcome(&described);
         let result = DescribeConfigsResult::default()
             .with_error_code(code)
@@ -43,91 +71,143 @@ pub(super) async fn answer(call: Call, request: DescribeConfigsRequest) -> Descr
     DescribeConfigsResponse::default().with_results(results)
 }
 
-async fn describe(
-    call: &Call,
-    resource: &DescribeConfigsResource,
-    request: &DescribeConfigsRequest,
-) -> Result<Vec<DescribeConfigsResourceResult>, Failure> {
-    let asked = |name: &str| {
-        let keys = resource.configuration_keys.as_ref();
-        keys.is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| &**key == name))
-    };
-    match resource.resource_type {
-        RESOURCE_TOPIC => {
-            let topic = call.topic(Named::Name(&resource.resource_name)).await?;
-            let keys = TOPIC_CONFIGS.iter().filter(|key| asked(key.name));
-            Ok(keys.map(|key| topic_config(call, key, &topic, request)).collect())
-        }
-        RESOURCE_BROKER => {
-            Ok(broker_configs(call).into_iter().filter(|config| asked(&config.name)).collect())
-        }
-        other => {
-            let message =
-                format!("resource type {other} has no configuration here: ask for topics or brokers");
-            Err(Failure::new(ResponseError::InvalidRequest, message))
-        }
-    }
+fn is_asked(resource: &DescribeConfigsResource, name: &str) -> bool {
+    let keys = resource.configuration_keys.as_ref();
+    keys.is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| &**key == name))
 }
 
-fn topic_config(
-    call: &Call,
-    key: &ConfigKey,
-    topic: &TopicInfo,
-    request: &DescribeConfigsRequest,
-) -> DescribeConfigsResourceResult {
-    let name = StrBytes::from_static_str(key.name);
-    let default = StrBytes::from_static_str(key.default);
-    let own = topic.config.iter().find(|(name, _)| name == key.name);
-    let own = own.map(|(_, value)| StrBytes::from_string(value.clone()));
-    let source = if own.is_some() { SOURCE_TOPIC } else { SOURCE_DEFAULT };
-    let synonym = |value: &StrBytes, source| {
-        DescribeConfigsSynonym::default()
-            .with_name(name.clone())
-            .with_value(Some(value.clone()))
-            .with_source(source)
+async fn describe(call: &Call, resource: &DescribeConfigsResource) -> Result<Vec<Entry>, Failure> {
+    let name = &resource.resource_name;
+    let message = match resource.resource_type {
+        RESOURCE_TOPIC => {
+            let topic = call.topic(Named::Name(name)).await?;
+            return Ok(TOPIC_CONFIGS.iter().map(|key| of_topic(key, &topic)).collect());
+        }
+        RESOURCE_BROKER if name.is_empty() => return Ok(Vec::new()),
+        RESOURCE_BROKER => {
+            check_broker(call, name)?;
+            return Ok(of_agent(call)
+                .into_iter()
+                .chain(TOPIC_CONFIGS.iter().filter_map(topic_default))
+                .collect());
+        }
+        RESOURCE_GROUP if !name.is_empty() => return Ok(of_group()),
+        RESOURCE_GROUP => "a group's name is not empty",
+        RESOURCE_BROKER_LOGGER => "log levels are set by the agent's command line and not described",
+        other => return Err(unknown_resource(other)),
     };
-    let mut synonyms = Vec::new();
-    if request.include_synonyms {
-        synonyms.extend(own.as_ref().map(|value| synonym(value, SOURCE_TOPIC)));
-        synonyms.push(synonym(&default, SOURCE_DEFAULT));
+    Err(Failure::new(ResponseError::InvalidRequest, message))
+}
+
+fn of_topic(key: &ConfigKey, topic: &TopicInfo) -> Entry {
+    let own = topic.config.iter().find(|(name, _)| name == key.name);
+    let own = own.map(|(_, value)| (key.name, value.clone(), SOURCE_TOPIC));
+    let default = if key.broker.is_empty() { key.name } else { key.broker };
+    let default = (default, key.default.to_owned(), SOURCE_DEFAULT);
+    Entry {
+        name: key.name,
+        kind: kind(key.kind),
+        values: own.into_iter().chain([default]).collect(),
+        read_only: false,
+        doc: match key.effect {
+            Effect::Works => key.doc.to_owned(),
+            Effect::Later => format!("{} Stored, not applied yet.", key.doc),
+            Effect::Nothing => format!("{} Stored, no effect here.", key.doc),
+        },
     }
-    let documented = request.include_documentation && call.version >= 3;
-    DescribeConfigsResourceResult::default()
-        .with_name(name.clone())
-        .with_value(Some(own.unwrap_or(default)))
-        .with_config_source(source)
-        .with_config_type(config_type(key.kind))
-        .with_synonyms(synonyms)
-        .with_documentation(documented.then(|| StrBytes::from_static_str(key.doc)))
 }
 
 /// Kafka's number for a type of value.
-fn config_type(kind: ConfigKind) -> i8 {
+fn kind(kind: ConfigKind) -> i8 {
     match kind {
-        ConfigKind::Boolean => 1,
-        ConfigKind::Word(_) => 2,
-        ConfigKind::Int { .. } => 3,
-        ConfigKind::Long { .. } => 5,
-        ConfigKind::Ratio => 6,
-        ConfigKind::List(_) => 7,
+        ConfigKind::Boolean => BOOLEAN,
+        ConfigKind::Word(_) => STRING,
+        ConfigKind::Int { .. } => INT,
+        ConfigKind::Long { .. } => LONG,
+        ConfigKind::Ratio => DOUBLE,
+        ConfigKind::List(_) => LIST,
     }
 }
 
-fn broker_configs(call: &Call) -> Vec<DescribeConfigsResourceResult> {
+fn read_only(name: &'static str, kind: i8, value: String, source: i8, doc: &str) -> Entry {
+    Entry { name, kind, values: vec![(name, value, source)], read_only: true, doc: doc.to_owned() }
+}
+
+/// The agent's settings that have a name in Kafka.
+fn of_agent(call: &Call) -> Vec<Entry> {
     let topics = &call.handlers.topics;
-    let values = [
-        ("auto.create.topics.enable", topics.auto_create.to_string(), 1),
-        ("num.partitions", topics.partitions.to_string(), 3),
-        ("default.replication.factor", "1".to_owned(), 3),
-        ("delete.topic.enable", "true".to_owned(), 1),
-    ];
-    let config = |(name, value, kind)| {
-        DescribeConfigsResourceResult::default()
-            .with_name(StrBytes::from_static_str(name))
-            .with_value(Some(StrBytes::from_string(value)))
-            .with_read_only(true)
-            .with_config_source(SOURCE_STATIC_BROKER)
-            .with_config_type(kind)
+    let own = call.placement().controller().0.to_string();
+    let set = |name, kind, value, doc| read_only(name, kind, value, SOURCE_STATIC_BROKER, doc);
+    let fixed = |name, kind, value: &str, doc| read_only(name, kind, value.to_owned(), SOURCE_DEFAULT, doc);
+    vec![
+        set("node.id", INT, own.clone(), "The agent's number, given to it when it joined the cluster."),
+        set("broker.id", INT, own, "The same as node.id."),
+        set(
+            "auto.create.topics.enable",
+            BOOLEAN,
+            topics.auto_create.to_string(),
+            "Whether Metadata creates a topic that does not exist.",
+        ),
+        set(
+            "num.partitions",
+            INT,
+            topics.partitions.to_string(),
+            "The partition count when none is asked for.",
+        ),
+        fixed("default.replication.factor", INT, "1", "What topics report: the object store replicates."),
+        fixed("delete.topic.enable", BOOLEAN, "true", "Topics can be deleted."),
+    ]
+}
+
+/// A topic's default by the broker's name for it.
+fn topic_default(key: &ConfigKey) -> Option<Entry> {
+    let value = key.default.to_owned();
+    (!key.broker.is_empty()).then(|| read_only(key.broker, kind(key.kind), value, SOURCE_DEFAULT, key.doc))
+}
+
+/// The settings of every group that speaks the protocol of KIP-848, by the names of KIP-1016.
+fn of_group() -> Vec<Entry> {
+    let entry = |name, broker, value: &str, doc: &str| Entry {
+        name,
+        kind: INT,
+        values: vec![(broker, value.to_owned(), SOURCE_DEFAULT)],
+        read_only: true,
+        doc: doc.to_owned(),
     };
-    values.map(config).into()
+    vec![
+        entry(
+            "consumer.session.timeout.ms",
+            "group.consumer.session.timeout.ms",
+            "45000",
+            "After how long without a heartbeat a member is taken for dead.",
+        ),
+        entry(
+            "consumer.heartbeat.interval.ms",
+            "group.consumer.heartbeat.interval.ms",
+            "5000",
+            "How often members are told to send heartbeats.",
+        ),
+    ]
+}
+
+fn wire(call: &Call, request: &DescribeConfigsRequest, entry: Entry) -> DescribeConfigsResourceResult {
+    let first = entry.values.first();
+    let value = first.map(|(_, value, _)| StrBytes::from_string(value.clone()));
+    let source = first.map_or(SOURCE_DEFAULT, |(_, _, source)| *source);
+    let synonyms =
+        entry.values.into_iter().filter(|_| request.include_synonyms).map(|(name, value, source)| {
+            DescribeConfigsSynonym::default()
+                .with_name(StrBytes::from_static_str(name))
+                .with_value(Some(StrBytes::from_string(value)))
+                .with_source(source)
+        });
+    let documented = request.include_documentation && call.version >= 3;
+    DescribeConfigsResourceResult::default()
+        .with_name(StrBytes::from_static_str(entry.name))
+        .with_value(value)
+        .with_read_only(entry.read_only)
+        .with_config_source(source)
+        .with_config_type(entry.kind)
+        .with_synonyms(synonyms.collect())
+        .with_documentation(documented.then(|| StrBytes::from_string(entry.doc)))
 }

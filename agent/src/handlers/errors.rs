@@ -47,6 +47,10 @@ impl Failure {
     pub(super) fn unknown_partition() -> Self {
         Self::new(ResponseError::UnknownTopicOrPartition, "the partition does not exist")
     }
+
+    pub(super) fn no_leader() -> Self {
+        Self::new(ResponseError::LeaderNotAvailable, "no agent is reached by this transport")
+    }
 }
 
 impl From<MetastoreError> for Failure {

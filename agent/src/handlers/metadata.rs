@@ -6,7 +6,6 @@
 
 use ebb_metastore::state::TopicInfo;
 use ebb_protocol::{
-    error::ResponseError,
     ids::{LeaderEpoch, PartitionIndex, TopicId, TopicName},
     messages::{
         BrokerId, MetadataRequest, MetadataResponse, StrBytes, TopicName as WireName,
@@ -71,9 +70,9 @@ fn describe(call: &Call, placement: &Placement, topic: &TopicInfo) -> MetadataRe
         let partition =
             MetadataResponsePartition::default().with_partition_index(index.0).with_leader_epoch(epoch.0);
         let Some(leader) = placement.leader(topic.id, index) else {
-            let failure =
-                Failure::new(ResponseError::LeaderNotAvailable, "no agent is reached by this transport");
-            return partition.with_error_code(call.refuse(&failure)).with_leader_id(BrokerId(-1));
+            return partition
+                .with_error_code(call.refuse(&Failure::no_leader()))
+                .with_leader_id(BrokerId(-1));
         };
         partition.with_leader_id(leader).with_replica_nodes(vec![leader]).with_isr_nodes(vec![leader])
     });

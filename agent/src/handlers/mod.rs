@@ -1,24 +1,40 @@
 //! Kafka's APIs, one file each. A request is decoded, asked of the broker, and answered; wire structs live and die
 //! here. The API table decides what is served; this module decides how.
 
+mod acls;
 mod alter_configs;
+mod alter_partition_reassignments;
 mod api_versions;
+mod configs;
 mod create_partitions;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod describe_user_scram_credentials;
+mod elect_leaders;
 mod errors;
+mod features;
 mod fetch;
+mod get_telemetry_subscriptions;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod list_config_resources;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_for_leader_epoch;
 mod placement;
 mod produce;
+mod push_telemetry;
 mod topics;
+mod update_features;
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -132,11 +148,27 @@ async fn dispatch(call: Call, header: &RequestHeader, body: Bytes) -> Result<Rep
         ApiKey::DeleteRecords => later(call, body, delete_records::answer),
         ApiKey::InitProducerId => later(call, body, init_producer_id::answer),
         ApiKey::OffsetForLeaderEpoch => later(call, body, offset_for_leader_epoch::answer),
+        ApiKey::DescribeAcls => later(call, body, acls::describe),
+        ApiKey::CreateAcls => later(call, body, acls::create),
+        ApiKey::DeleteAcls => later(call, body, acls::delete),
         ApiKey::DescribeConfigs => later(call, body, describe_configs::answer),
         ApiKey::AlterConfigs => later(call, body, alter_configs::answer),
+        ApiKey::DescribeLogDirs => later(call, body, describe_log_dirs::answer),
         ApiKey::CreatePartitions => later(call, body, create_partitions::answer),
+        ApiKey::ElectLeaders => later(call, body, elect_leaders::answer),
         ApiKey::IncrementalAlterConfigs => later(call, body, incremental_alter_configs::answer),
+        ApiKey::AlterPartitionReassignments => later(call, body, alter_partition_reassignments::answer),
+        ApiKey::ListPartitionReassignments => later(call, body, list_partition_reassignments::answer),
+        ApiKey::DescribeClientQuotas => later(call, body, describe_client_quotas::answer),
+        ApiKey::DescribeUserScramCredentials => later(call, body, describe_user_scram_credentials::answer),
+        ApiKey::DescribeQuorum => later(call, body, describe_quorum::answer),
+        ApiKey::UpdateFeatures => later(call, body, update_features::answer),
         ApiKey::DescribeCluster => later(call, body, describe_cluster::answer),
+        ApiKey::DescribeProducers => later(call, body, describe_producers::answer),
+        ApiKey::GetTelemetrySubscriptions => later(call, body, get_telemetry_subscriptions::answer),
+        ApiKey::PushTelemetry => later(call, body, push_telemetry::answer),
+        ApiKey::ListConfigResources => later(call, body, list_config_resources::answer),
+        ApiKey::DescribeTopicPartitions => later(call, body, describe_topic_partitions::answer),
     }
 }
 

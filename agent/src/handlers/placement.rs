@@ -12,6 +12,7 @@ use ebb_protocol::{
 };
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Call;
 use crate::metrics::Transport;
 
 /// The agents that a client can be told of, sorted by broker id so that the list does not change order.
@@ -64,6 +65,14 @@ impl Placement {
     /// The agent that a client should ask for what belongs to no partition: this one.
     pub(super) fn controller(&self) -> BrokerId {
         self.own.or(self.brokers.first().map(|broker| broker.id)).unwrap_or(BrokerId(-1))
+    }
+}
+
+impl Call {
+    /// The live agents as this client sees them.
+    pub(super) fn placement(&self) -> Placement {
+        let read = |state: &State| Placement::new(state, self.handlers.transport, self.handlers.agent);
+        self.broker().metastore().read(read)
     }
 }
 

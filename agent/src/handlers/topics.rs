@@ -74,6 +74,12 @@ impl Call {
         found.ok_or_else(|| named.unknown())
     }
 
+    /// The topic of a partition that exists.
+    pub(super) async fn partition(&self, named: Named<'_>, partition: i32) -> Result<TopicId, Failure> {
+        let topic = self.target(named).await?.id;
+        if self.has_partition(topic, partition) { Ok(topic) } else { Err(Failure::unknown_partition()) }
+    }
+
     /// Whether the topic has the partition.
     pub(super) fn has_partition(&self, topic: TopicId, partition: i32) -> bool {
         self.broker().metastore().read(|state| state.head(topic, PartitionIndex(partition)).is_some())

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes src/shape/requests.rs and src/shape/responses.rs from Kafka's own message definitions.
+"""Writes src/shape/requests and src/shape/responses from Kafka's own message definitions.
 
 Usage: generate.py KAFKA_CLIENTS_JAR, then `cargo fmt -p ebb-protocol`. The jar is org.apache.kafka:kafka-clients from
 Maven Central, at the version of Kafka that the messages are taken from. The APIs are those of src/api.rs.
@@ -8,6 +8,7 @@ Maven Central, at the version of Kafka that the messages are taken from. The API
 import json
 import pathlib
 import re
+import shutil
 import sys
 import zipfile
 
@@ -15,6 +16,10 @@ SRC = pathlib.Path(__file__).parent.parent / "src"
 ROW = re.compile(r"row\(ApiKey::(\w+), (\d+), (\d+), (\d+)\)")
 WIDTHS = {"bool": 1, "int8": 1, "int16": 2, "uint16": 2, "int32": 4, "uint32": 4, "int64": 8, "float64": 8, "uuid": 16}
 MAX = 32767
+KINDS = ("Array", "Bytes", "Fixed", "Optional", "String", "Struct")
+# So that no file grows too long to be read.
+KEYS_PER_FILE = 20
+HEAD = "//! The shapes of the {which}s, written by shape-gen from Kafka's definitions. Do not edit.\n"
 
 
 def definition(jar, name):
@@ -49,7 +54,9 @@ def line(field, structs):
     if low > high:
         return ""
     value = kind(field["type"], field, structs)
-    assert not (value.startswith("Struct") and "nullableVersions" in field), "nullable structs have a mark of their own"
+    if value.startswith("Struct") and "nullableVersions" in field:
+        assert field["nullableVersions"] == field["versions"], "a struct is nullable in all of its versions or in none"
+        value = "Optional" + value.removeprefix("Struct")
     until = "MAX" if high == MAX else high
     if "tag" not in field:
         return f"field({low}, {until}, {value}), // {field['name']}\n"
@@ -61,22 +68,42 @@ def lines(fields, structs):
     return "\n" + "".join(line(field, structs) for field in fields)
 
 
-def write(path, which, jar, apis):
-    out = [
-        f"//! The shapes of the {which.lower()}s, written by shape-gen from Kafka's definitions. Do not edit.\n",
-        "\nuse super::{Field, Kind::{Array, Bytes, Fixed, String, Struct}, MAX, field, tagged};\n",
-        "use crate::api::ApiKey;\n\n",
-        f"/// The shape of an API's {which.lower()}.\n",
-        "pub(super) fn shape(api: ApiKey) -> &'static [Field] {\nmatch api {\n",
-    ]
+def const(name):
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()
+
+
+def write_tables(folder, which, jar, module, names):
     tables = []
-    for name, *_ in apis:
+    for name in names:
         message = definition(jar, name + which)
         structs = {struct["name"]: struct["fields"] for struct in message.get("commonStructs", [])}
-        const = re.sub(r"(?<!^)(?=[A-Z])", "_", name).upper()
-        out.append(f"ApiKey::{name} => {const},\n")
-        tables.append(f"\nconst {const}: &[Field] = &[{lines(message['fields'], structs)}];\n")
-    path.write_text("".join(out) + "}\n}\n" + "".join(tables))
+        tables.append(f"\npub(super) const {const(name)}: &[Field] = &[{lines(message['fields'], structs)}];\n")
+    text = "".join(tables)
+    kinds = ", ".join(kind for kind in KINDS if re.search(rf"\b{kind}\b", text))
+    helpers = "".join(f", {helper}" for helper in ("field", "tagged") if f"{helper}(" in text)
+    head = HEAD.format(which=which.lower())
+    uses = f"\nuse super::super::{{Field, Kind::{{{kinds}}}, MAX{helpers}}};\n"
+    (folder / f"{module}.rs").write_text(head + uses + text)
+
+
+def write(folder, which, jar, apis):
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    modules = {}
+    for name, *_ in apis:
+        first = definition(jar, name + which)["apiKey"] // KEYS_PER_FILE * KEYS_PER_FILE
+        modules.setdefault(f"keys_{first}_to_{first + KEYS_PER_FILE - 1}", []).append(name)
+    for module, names in modules.items():
+        write_tables(folder, which, jar, module, names)
+    arms = "".join(f"ApiKey::{name} => {module}::{const(name)},\n" for module in modules for name in modules[module])
+    (folder / "mod.rs").write_text(
+        HEAD.format(which=which.lower())
+        + "\n"
+        + "".join(f"mod {module};\n" for module in modules)
+        + "\nuse super::Field;\nuse crate::api::ApiKey;\n\n"
+        + f"/// The shape of an API's {which.lower()}.\n"
+        + f"pub(super) fn shape(api: ApiKey) -> &'static [Field] {{\nmatch api {{\n{arms}}}\n}}\n"
+    )
 
 
 def main():
@@ -84,8 +111,8 @@ def main():
     with zipfile.ZipFile(sys.argv[1]) as jar:
         for name, _, _, flexible in apis:
             assert versions(definition(jar, name + "Request")["flexibleVersions"])[0] == int(flexible), name
-        write(SRC / "shape" / "requests.rs", "Request", jar, apis)
-        write(SRC / "shape" / "responses.rs", "Response", jar, apis)
+        write(SRC / "shape" / "requests", "Request", jar, apis)
+        write(SRC / "shape" / "responses", "Response", jar, apis)
 
 
 main()

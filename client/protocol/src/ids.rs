@@ -327,7 +327,13 @@ impl IdSource {
     /// Mints a topic id: a random version 4 UUID, never Kafka's reserved ids.
     #[must_use]
     pub fn topic(&self) -> TopicId {
-        TopicId(uuid::Builder::from_random_bytes(self.random.next_u128().to_be_bytes()).into_uuid())
+        TopicId(self.client_instance())
+    }
+
+    /// Mints the id of a client's telemetry (KIP-714): a random version 4 UUID, never Kafka's reserved ids.
+    #[must_use]
+    pub fn client_instance(&self) -> uuid::Uuid {
+        uuid::Builder::from_random_bytes(self.random.next_u128().to_be_bytes()).into_uuid()
     }
 
     fn ulid(&self) -> u128 {

@@ -71,6 +71,8 @@ enum Kind {
     Array(&'static Kind),
     /// Fields, followed by tagged fields where flexible.
     Struct(&'static [Field]),
+    /// A byte that says whether a struct follows, and the struct.
+    Optional(&'static [Field]),
 }
 
 const fn field(since: i16, until: i16, kind: Kind) -> Field {
@@ -147,6 +149,11 @@ impl Walker {
             }
             Kind::Array(element) => self.elements(element, reader)?,
             Kind::Struct(fields) => self.fields(fields, reader)?,
+            Kind::Optional(fields) => {
+                if reader.u8()? == 1 {
+                    self.fields(fields, reader)?;
+                }
+            }
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::{
     wire::put_uvarint,
 };
 
-/// Makes up a body of a shape: every field present, no nulls, up to three elements and some unknown tags.
+/// Makes up a body of a shape: every field present, no nulls but structs, up to three elements and some unknown tags.
 struct Maker {
     random: Random,
     version: i16,
@@ -78,6 +78,14 @@ impl Maker {
                 }
             }
             Kind::Struct(fields) => self.fields(fields),
+            Kind::Optional(fields) => {
+                if self.random.chance(0.3) {
+                    self.out.push(0xff);
+                    return;
+                }
+                self.out.push(1);
+                self.fields(fields);
+            }
         }
     }
 
@@ -115,11 +123,35 @@ fn for_each_api(visitor: &mut impl ForEachApi) {
             ApiKey::DeleteRecords => visitor.one::<messages::DeleteRecordsRequest>(api),
             ApiKey::InitProducerId => visitor.one::<messages::InitProducerIdRequest>(api),
             ApiKey::OffsetForLeaderEpoch => visitor.one::<messages::OffsetForLeaderEpochRequest>(api),
+            ApiKey::DescribeAcls => visitor.one::<messages::DescribeAclsRequest>(api),
+            ApiKey::CreateAcls => visitor.one::<messages::CreateAclsRequest>(api),
+            ApiKey::DeleteAcls => visitor.one::<messages::DeleteAclsRequest>(api),
             ApiKey::DescribeConfigs => visitor.one::<messages::DescribeConfigsRequest>(api),
             ApiKey::AlterConfigs => visitor.one::<messages::AlterConfigsRequest>(api),
+            ApiKey::DescribeLogDirs => visitor.one::<messages::DescribeLogDirsRequest>(api),
             ApiKey::CreatePartitions => visitor.one::<messages::CreatePartitionsRequest>(api),
+            ApiKey::ElectLeaders => visitor.one::<messages::ElectLeadersRequest>(api),
             ApiKey::IncrementalAlterConfigs => visitor.one::<messages::IncrementalAlterConfigsRequest>(api),
+            ApiKey::AlterPartitionReassignments => {
+                visitor.one::<messages::AlterPartitionReassignmentsRequest>(api)
+            }
+            ApiKey::ListPartitionReassignments => {
+                visitor.one::<messages::ListPartitionReassignmentsRequest>(api)
+            }
+            ApiKey::DescribeClientQuotas => visitor.one::<messages::DescribeClientQuotasRequest>(api),
+            ApiKey::DescribeUserScramCredentials => {
+                visitor.one::<messages::DescribeUserScramCredentialsRequest>(api)
+            }
+            ApiKey::DescribeQuorum => visitor.one::<messages::DescribeQuorumRequest>(api),
+            ApiKey::UpdateFeatures => visitor.one::<messages::UpdateFeaturesRequest>(api),
             ApiKey::DescribeCluster => visitor.one::<messages::DescribeClusterRequest>(api),
+            ApiKey::DescribeProducers => visitor.one::<messages::DescribeProducersRequest>(api),
+            ApiKey::GetTelemetrySubscriptions => {
+                visitor.one::<messages::GetTelemetrySubscriptionsRequest>(api)
+            }
+            ApiKey::PushTelemetry => visitor.one::<messages::PushTelemetryRequest>(api),
+            ApiKey::ListConfigResources => visitor.one::<messages::ListConfigResourcesRequest>(api),
+            ApiKey::DescribeTopicPartitions => visitor.one::<messages::DescribeTopicPartitionsRequest>(api),
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::{Seed, batches::batch};
 const TOPIC_ID: Uuid = Uuid::from_u128(1);
 
 /// What a client might ask, one after the other.
-const SESSION: [ApiKey; 16] = [
+const SESSION: [ApiKey; 19] = [
     ApiKey::ApiVersions,
     ApiKey::CreateTopics,
     ApiKey::Metadata,
@@ -38,6 +38,9 @@ const SESSION: [ApiKey; 16] = [
     ApiKey::AlterConfigs,
     ApiKey::CreatePartitions,
     ApiKey::DescribeCluster,
+    ApiKey::DescribeTopicPartitions,
+    ApiKey::DescribeLogDirs,
+    ApiKey::DescribeProducers,
     ApiKey::DeleteRecords,
     ApiKey::DeleteTopics,
 ];
@@ -97,6 +100,28 @@ fn of_api(api: &Api) -> Vec<Frame> {
         ApiKey::CreatePartitions => each_version(api, &[create_partitions()]),
         ApiKey::IncrementalAlterConfigs => each_version(api, &[incremental_alter_configs()]),
         ApiKey::DescribeCluster => each_version(api, &describe_cluster()),
+        ApiKey::DescribeAcls => each_version::<messages::DescribeAclsRequest>(api, &[]),
+        ApiKey::CreateAcls => each_version::<messages::CreateAclsRequest>(api, &[]),
+        ApiKey::DeleteAcls => each_version::<messages::DeleteAclsRequest>(api, &[]),
+        ApiKey::DescribeLogDirs => each_version::<messages::DescribeLogDirsRequest>(api, &[]),
+        ApiKey::ElectLeaders => each_version::<messages::ElectLeadersRequest>(api, &[]),
+        ApiKey::AlterPartitionReassignments => each_version(api, &[alter_partition_reassignments()]),
+        ApiKey::ListPartitionReassignments => {
+            each_version::<messages::ListPartitionReassignmentsRequest>(api, &[])
+        }
+        ApiKey::DescribeClientQuotas => each_version::<messages::DescribeClientQuotasRequest>(api, &[]),
+        ApiKey::DescribeUserScramCredentials => {
+            each_version::<messages::DescribeUserScramCredentialsRequest>(api, &[])
+        }
+        ApiKey::DescribeQuorum => each_version::<messages::DescribeQuorumRequest>(api, &[]),
+        ApiKey::UpdateFeatures => each_version::<messages::UpdateFeaturesRequest>(api, &[]),
+        ApiKey::DescribeProducers => each_version::<messages::DescribeProducersRequest>(api, &[]),
+        ApiKey::GetTelemetrySubscriptions => {
+            each_version::<messages::GetTelemetrySubscriptionsRequest>(api, &[])
+        }
+        ApiKey::PushTelemetry => each_version(api, &[push_telemetry()]),
+        ApiKey::ListConfigResources => each_version::<messages::ListConfigResourcesRequest>(api, &[]),
+        ApiKey::DescribeTopicPartitions => each_version(api, &[describe_topic_partitions()]),
     }
 }
 
@@ -111,6 +136,31 @@ fn each_version<R: Request + Default>(api: &Api, candidates: &[R]) -> Vec<Frame>
     };
     // The encoder knows no Produce below version 3.
     (api.min..=api.max).filter_map(frame).collect()
+}
+
+fn describe_topic_partitions() -> messages::DescribeTopicPartitionsRequest {
+    let cursor = messages::describe_topic_partitions_request::Cursor::default().with_topic_name(topic());
+    let wanted = messages::describe_topic_partitions_request::TopicRequest::default().with_name(topic());
+    messages::DescribeTopicPartitionsRequest::default()
+        .with_topics(vec![wanted])
+        .with_response_partition_limit(1)
+        .with_cursor(Some(cursor))
+}
+
+fn alter_partition_reassignments() -> messages::AlterPartitionReassignmentsRequest {
+    let partition = messages::alter_partition_reassignments_request::ReassignablePartition::default()
+        .with_replicas(Some(vec![BrokerId(0)]));
+    let wanted = messages::alter_partition_reassignments_request::ReassignableTopic::default()
+        .with_name(topic())
+        .with_partitions(vec![partition]);
+    messages::AlterPartitionReassignmentsRequest::default().with_topics(vec![wanted])
+}
+
+fn push_telemetry() -> messages::PushTelemetryRequest {
+    messages::PushTelemetryRequest::default()
+        .with_client_instance_id(TOPIC_ID)
+        .with_subscription_id(1)
+        .with_metrics(Bytes::from_static(b"metrics"))
 }
 
 fn produce(by_id: bool) -> ProduceRequest {

@@ -1,27 +1,25 @@
 //! Metadata and the administrative APIs over sockets, in every version, with the errors that clients get.
 
+mod cluster;
+#[path = "../common/mod.rs"]
 mod common;
+mod configs;
+mod telemetry;
 
-use common::{Connection, Fixture, create_topics, topic_name};
+use common::{Fixture, create_topics, topic_name};
 use ebb_protocol::{
     api::APIS,
     error::ResponseError,
     messages::{
-        AlterConfigsRequest, ApiVersionsRequest, BrokerId, CreatePartitionsRequest, DeleteTopicsRequest,
-        DescribeClusterRequest, DescribeConfigsRequest, IncrementalAlterConfigsRequest, MetadataRequest,
-        MetadataResponse, StrBytes, alter_configs_request,
+        ApiVersionsRequest, BrokerId, CreatePartitionsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+        MetadataRequest, MetadataResponse, StrBytes,
         create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic},
         create_topics_request::CreatableReplicaAssignment,
         delete_topics_request::DeleteTopicState,
-        describe_configs_request::DescribeConfigsResource,
-        incremental_alter_configs_request,
         metadata_request::MetadataRequestTopic,
     },
 };
 use uuid::Uuid;
-
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
 
 fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
@@ -58,6 +56,19 @@ async fn api_versions_tells_the_table() {
                 response.api_keys.iter().map(|api| (api.api_key, api.min_version, api.max_version)).collect();
             let table: Vec<_> = APIS.iter().map(|api| (api.key.code(), api.min, api.max)).collect();
             assert_eq!(listed, table);
+            let features: Vec<_> = response
+                .finalized_features
+                .iter()
+                .map(|feature| (feature.name.to_string(), feature.max_version_level))
+                .collect();
+            if version < 3 {
+                assert_eq!(features, []);
+                continue;
+            }
+            assert_eq!(features, [("metadata.version".to_owned(), 27)]);
+            let supported = &response.supported_features[0];
+            assert_eq!((supported.min_version, supported.max_version), (27, 27));
+            assert_eq!(response.finalized_features_epoch, 0, "-1 would make them unknown");
         }
         let response = client.call(&request.with_client_software_name(text("not a name!")), 3).await;
         assert_eq!(response.error_code, ResponseError::InvalidRequest.code());
@@ -254,115 +265,4 @@ async fn topics_are_deleted_by_name_and_by_id() {
     client.create_topic("t", 1, &[]).await;
     let again = client.call(&metadata(None, false), 12).await.topics[0].topic_id;
     assert_ne!(again, id, "a topic that is created again is another topic");
-}
-
-/// The value of a topic's key and where it comes from.
-async fn config(client: &mut Connection, topic: &str, key: &str) -> (String, i8) {
-    let resource = DescribeConfigsResource::default()
-        .with_resource_type(TOPIC)
-        .with_resource_name(text(topic))
-        .with_configuration_keys(Some(vec![text(key)]));
-    let response = client.call(&DescribeConfigsRequest::default().with_resources(vec![resource]), 4).await;
-    let config = &response.results[0].configs[0];
-    (config.value.as_ref().map(ToString::to_string).unwrap_or_default(), config.config_source)
-}
-
-#[tokio::test]
-async fn configurations_are_described() {
-    let fixture = Fixture::start().await;
-    let mut client = fixture.tcp().await;
-    client.create_topic("t", 1, &[("retention.ms", "1000")]).await;
-    assert_eq!(config(&mut client, "t", "retention.ms").await, ("1000".to_owned(), 1));
-    assert_eq!(config(&mut client, "t", "cleanup.policy").await, ("delete".to_owned(), 5));
-    for version in 1..=4 {
-        let resource = |kind, name: &str| {
-            DescribeConfigsResource::default()
-                .with_resource_type(kind)
-                .with_resource_name(text(name))
-                .with_configuration_keys(None)
-        };
-        let request = DescribeConfigsRequest::default()
-            .with_resources(vec![
-                resource(TOPIC, "t"),
-                resource(BROKER, "0"),
-                resource(TOPIC, "missing"),
-                resource(9, "x"),
-            ])
-            .with_include_synonyms(true)
-            .with_include_documentation(version >= 3);
-        let results = client.call(&request, version).await.results;
-        let codes: Vec<_> = results.iter().map(|result| result.error_code).collect();
-        let unknown = ResponseError::UnknownTopicOrPartition.code();
-        assert_eq!(codes, [0, 0, unknown, ResponseError::InvalidRequest.code()], "version {version}");
-        assert!(results[0].configs.len() > 20, "tools read all of Kafka's names");
-        let retention =
-            results[0].configs.iter().find(|config| &*config.name == "retention.ms").expect("it is told");
-        let synonyms: Vec<_> = retention.synonyms.iter().map(|synonym| synonym.source).collect();
-        assert_eq!(synonyms, [1, 5]);
-    }
-}
-
-#[tokio::test]
-async fn configurations_are_altered_key_by_key_or_whole() {
-    let fixture = Fixture::start().await;
-    let mut client = fixture.tcp().await;
-    client.create_topic("t", 1, &[]).await;
-    let step = |kind, name: &str, key: &str, operation: i8, value: Option<&str>| {
-        let config = incremental_alter_configs_request::AlterableConfig::default()
-            .with_name(text(key))
-            .with_config_operation(operation)
-            .with_value(value.map(text));
-        let resource = incremental_alter_configs_request::AlterConfigsResource::default()
-            .with_resource_type(kind)
-            .with_resource_name(text(name))
-            .with_configs(vec![config]);
-        IncrementalAlterConfigsRequest::default().with_resources(vec![resource])
-    };
-    let invalid_config = ResponseError::InvalidConfig.code();
-    let invalid_request = ResponseError::InvalidRequest.code();
-    for (request, version, expect) in [
-        (step(TOPIC, "t", "retention.ms", 0, Some("5")).with_validate_only(true), 0, 0),
-        (step(TOPIC, "t", "retention.ms", 0, Some("1000")), 0, 0),
-        (step(TOPIC, "t", "cleanup.policy", 2, Some("compact")), 1, 0),
-        (step(TOPIC, "t", "cleanup.policy", 3, Some("delete")), 1, 0),
-        (step(TOPIC, "t", "retention.ms", 0, Some("soon")), 1, invalid_config),
-        (step(TOPIC, "t", "retention.ms", 2, Some("1")), 1, invalid_config),
-        (step(TOPIC, "t", "no.such.key", 0, Some("1")), 1, invalid_config),
-        (step(TOPIC, "t", "retention.ms", 0, None), 1, invalid_request),
-        (step(TOPIC, "t", "retention.ms", 7, Some("1")), 1, invalid_request),
-        (
-            step(TOPIC, "missing", "retention.ms", 0, Some("1")),
-            1,
-            ResponseError::UnknownTopicOrPartition.code(),
-        ),
-        (step(BROKER, "0", "num.partitions", 0, Some("1")), 1, invalid_request),
-    ] {
-        assert_eq!(client.call(&request, version).await.responses[0].error_code, expect, "{request:?}");
-    }
-    assert_eq!(config(&mut client, "t", "retention.ms").await, ("1000".to_owned(), 1));
-    assert_eq!(config(&mut client, "t", "cleanup.policy").await, ("compact".to_owned(), 1));
-    client.call(&step(TOPIC, "t", "retention.ms", 1, None), 1).await;
-    assert_eq!(config(&mut client, "t", "retention.ms").await, ("604800000".to_owned(), 5));
-
-    let whole = |key: &str, value: &str| {
-        let config = alter_configs_request::AlterableConfig::default()
-            .with_name(text(key))
-            .with_value(Some(text(value)));
-        let resource = alter_configs_request::AlterConfigsResource::default()
-            .with_resource_type(TOPIC)
-            .with_resource_name(text("t"))
-            .with_configs(vec![config]);
-        AlterConfigsRequest::default().with_resources(vec![resource])
-    };
-    for version in 0..=2 {
-        let refused = client.call(&whole("retention.ms", "soon"), version).await;
-        assert_eq!(refused.responses[0].error_code, invalid_config);
-        assert_eq!(client.call(&whole("retention.ms", "7"), version).await.responses[0].error_code, 0);
-    }
-    assert_eq!(config(&mut client, "t", "retention.ms").await, ("7".to_owned(), 1));
-    assert_eq!(
-        config(&mut client, "t", "cleanup.policy").await,
-        ("delete".to_owned(), 5),
-        "not named, so reset"
-    );
 }

@@ -1,34 +1,12 @@
 //! The shapes of the responses, written by shape-gen from Kafka's definitions. Do not edit.
 
-use super::{
+use super::super::{
     Field,
     Kind::{Array, Bytes, Fixed, String, Struct},
     MAX, field, tagged,
 };
-use crate::api::ApiKey;
 
-/// The shape of an API's response.
-pub(super) fn shape(api: ApiKey) -> &'static [Field] {
-    match api {
-        ApiKey::Produce => PRODUCE,
-        ApiKey::Fetch => FETCH,
-        ApiKey::ListOffsets => LIST_OFFSETS,
-        ApiKey::Metadata => METADATA,
-        ApiKey::ApiVersions => API_VERSIONS,
-        ApiKey::CreateTopics => CREATE_TOPICS,
-        ApiKey::DeleteTopics => DELETE_TOPICS,
-        ApiKey::DeleteRecords => DELETE_RECORDS,
-        ApiKey::InitProducerId => INIT_PRODUCER_ID,
-        ApiKey::OffsetForLeaderEpoch => OFFSET_FOR_LEADER_EPOCH,
-        ApiKey::DescribeConfigs => DESCRIBE_CONFIGS,
-        ApiKey::AlterConfigs => ALTER_CONFIGS,
-        ApiKey::CreatePartitions => CREATE_PARTITIONS,
-        ApiKey::IncrementalAlterConfigs => INCREMENTAL_ALTER_CONFIGS,
-        ApiKey::DescribeCluster => DESCRIBE_CLUSTER,
-    }
-}
-
-const PRODUCE: &[Field] = &[
+pub(super) const PRODUCE: &[Field] = &[
     field(
         0,
         MAX,
@@ -80,7 +58,7 @@ const PRODUCE: &[Field] = &[
     ), // NodeEndpoints
 ];
 
-const FETCH: &[Field] = &[
+pub(super) const FETCH: &[Field] = &[
     field(1, MAX, Fixed(4)), // ThrottleTimeMs
     field(7, MAX, Fixed(2)), // ErrorCode
     field(7, MAX, Fixed(4)), // SessionId
@@ -153,7 +131,7 @@ const FETCH: &[Field] = &[
     ), // NodeEndpoints
 ];
 
-const LIST_OFFSETS: &[Field] = &[
+pub(super) const LIST_OFFSETS: &[Field] = &[
     field(2, MAX, Fixed(4)), // ThrottleTimeMs
     field(
         0,
@@ -175,7 +153,7 @@ const LIST_OFFSETS: &[Field] = &[
     ), // Topics
 ];
 
-const METADATA: &[Field] = &[
+pub(super) const METADATA: &[Field] = &[
     field(3, MAX, Fixed(4)), // ThrottleTimeMs
     field(
         0,
@@ -217,7 +195,7 @@ const METADATA: &[Field] = &[
     field(13, MAX, Fixed(2)), // ErrorCode
 ];
 
-const API_VERSIONS: &[Field] = &[
+pub(super) const API_VERSIONS: &[Field] = &[
     field(0, MAX, Fixed(2)), // ErrorCode
     field(
         0,
@@ -253,7 +231,7 @@ const API_VERSIONS: &[Field] = &[
     tagged(3, 3, MAX, Fixed(1)), // ZkMigrationReady
 ];
 
-const CREATE_TOPICS: &[Field] = &[
+pub(super) const CREATE_TOPICS: &[Field] = &[
     field(2, MAX, Fixed(4)), // ThrottleTimeMs
     field(
         0,
@@ -279,166 +257,4 @@ const CREATE_TOPICS: &[Field] = &[
             ), // Configs
         ])),
     ), // Topics
-];
-
-const DELETE_TOPICS: &[Field] = &[
-    field(1, MAX, Fixed(4)), // ThrottleTimeMs
-    field(
-        0,
-        MAX,
-        Array(&Struct(&[
-            field(0, MAX, String),    // Name
-            field(6, MAX, Fixed(16)), // TopicId
-            field(0, MAX, Fixed(2)),  // ErrorCode
-            field(5, MAX, String),    // ErrorMessage
-        ])),
-    ), // Responses
-];
-
-const DELETE_RECORDS: &[Field] = &[
-    field(0, MAX, Fixed(4)), // ThrottleTimeMs
-    field(
-        0,
-        MAX,
-        Array(&Struct(&[
-            field(0, MAX, String), // Name
-            field(
-                0,
-                MAX,
-                Array(&Struct(&[
-                    field(0, MAX, Fixed(4)), // PartitionIndex
-                    field(0, MAX, Fixed(8)), // LowWatermark
-                    field(0, MAX, Fixed(2)), // ErrorCode
-                ])),
-            ), // Partitions
-        ])),
-    ), // Topics
-];
-
-const INIT_PRODUCER_ID: &[Field] = &[
-    field(0, MAX, Fixed(4)), // ThrottleTimeMs
-    field(0, MAX, Fixed(2)), // ErrorCode
-    field(0, MAX, Fixed(8)), // ProducerId
-    field(0, MAX, Fixed(2)), // ProducerEpoch
-    field(6, MAX, Fixed(8)), // OngoingTxnProducerId
-    field(6, MAX, Fixed(2)), // OngoingTxnProducerEpoch
-];
-
-const OFFSET_FOR_LEADER_EPOCH: &[Field] = &[
-    field(2, MAX, Fixed(4)), // ThrottleTimeMs
-    field(
-        0,
-        MAX,
-        Array(&Struct(&[
-            field(0, MAX, String), // Topic
-            field(
-                0,
-                MAX,
-                Array(&Struct(&[
-                    field(0, MAX, Fixed(2)), // ErrorCode
-                    field(0, MAX, Fixed(4)), // Partition
-                    field(1, MAX, Fixed(4)), // LeaderEpoch
-                    field(0, MAX, Fixed(8)), // EndOffset
-                ])),
-            ), // Partitions
-        ])),
-    ), // Topics
-];
-
-const DESCRIBE_CONFIGS: &[Field] = &[
-    field(0, MAX, Fixed(4)), // ThrottleTimeMs
-    field(
-        0,
-        MAX,
-        Array(&Struct(&[
-            field(0, MAX, Fixed(2)), // ErrorCode
-            field(0, MAX, String),   // ErrorMessage
-            field(0, MAX, Fixed(1)), // ResourceType
-            field(0, MAX, String),   // ResourceName
-            field(
-                0,
-                MAX,
-                Array(&Struct(&[
-                    field(0, MAX, String),   // Name
-                    field(0, MAX, String),   // Value
-                    field(0, MAX, Fixed(1)), // ReadOnly
-                    field(1, MAX, Fixed(1)), // ConfigSource
-                    field(0, MAX, Fixed(1)), // IsSensitive
-                    field(
-                        1,
-                        MAX,
-                        Array(&Struct(&[
-                            field(1, MAX, String),   // Name
-                            field(1, MAX, String),   // Value
-                            field(1, MAX, Fixed(1)), // Source
-                        ])),
-                    ), // Synonyms
-                    field(3, MAX, Fixed(1)), // ConfigType
-                    field(3, MAX, String),   // Documentation
-                ])),
-            ), // Configs
-        ])),
-    ), // Results
-];
-
-const ALTER_CONFIGS: &[Field] = &[
-    field(0, MAX, Fixed(4)), // ThrottleTimeMs
-    field(
-        0,
-        MAX,
-        Array(&Struct(&[
-            field(0, MAX, Fixed(2)), // ErrorCode
-            field(0, MAX, String),   // ErrorMessage
-            field(0, MAX, Fixed(1)), // ResourceType
-            field(0, MAX, String),   // ResourceName
-        ])),
-    ), // Responses
-];
-
-const CREATE_PARTITIONS: &[Field] = &[
-    field(0, MAX, Fixed(4)), // ThrottleTimeMs
-    field(
-        0,
-        MAX,
-        Array(&Struct(&[
-            field(0, MAX, String),   // Name
-            field(0, MAX, Fixed(2)), // ErrorCode
-            field(0, MAX, String),   // ErrorMessage
-        ])),
-    ), // Results
-];
-
-const INCREMENTAL_ALTER_CONFIGS: &[Field] = &[
-    field(0, MAX, Fixed(4)), // ThrottleTimeMs
-    field(
-        0,
-        MAX,
-        Array(&Struct(&[
-            field(0, MAX, Fixed(2)), // ErrorCode
-            field(0, MAX, String),   // ErrorMessage
-            field(0, MAX, Fixed(1)), // ResourceType
-            field(0, MAX, String),   // ResourceName
-        ])),
-    ), // Responses
-];
-
-const DESCRIBE_CLUSTER: &[Field] = &[
-    field(0, MAX, Fixed(4)), // ThrottleTimeMs
-    field(0, MAX, Fixed(2)), // ErrorCode
-    field(0, MAX, String),   // ErrorMessage
-    field(1, MAX, Fixed(1)), // EndpointType
-    field(0, MAX, String),   // ClusterId
-    field(0, MAX, Fixed(4)), // ControllerId
-    field(
-        0,
-        MAX,
-        Array(&Struct(&[
-            field(0, MAX, Fixed(4)), // BrokerId
-            field(0, MAX, String),   // Host
-            field(0, MAX, Fixed(4)), // Port
-            field(0, MAX, String),   // Rack
-            field(2, MAX, Fixed(1)), // IsFenced
-        ])),
-    ), // Brokers
-    field(0, MAX, Fixed(4)), // ClusterAuthorizedOperations
 ];
