@@ -83,6 +83,7 @@ impl Plan {
                 append_deadline: Duration::from_secs(pick(random, &[10, 30])),
                 snapshot_every_entries: pick(random, &[8, 32, 128]),
                 truncation_grace: grace,
+                ..MetastoreConfig::default()
             },
             sweeper: random.chance(0.7).then(|| sweeper(random)),
             store: StoreConfig {
