@@ -72,6 +72,32 @@ pub enum Reply {
     ConsumerHeartbeat(Result<HeartbeatAnswer, GroupError>),
 }
 
+impl Reply {
+    /// True when the request was granted.
+    #[must_use]
+    pub fn is_granted(&self) -> bool {
+        match self {
+            Self::Join(result) => result.is_ok(),
+            Self::Sync(result) => result.is_ok(),
+            Self::Heartbeat(result) => result.is_ok(),
+            Self::Leave(result) => result.is_ok(),
+            Self::ConsumerHeartbeat(result) => result.is_ok(),
+        }
+    }
+
+    /// The refusal of the same request.
+    #[must_use]
+    pub fn refused(&self, error: GroupError) -> Self {
+        match self {
+            Self::Join(_) => Self::Join(Err(error)),
+            Self::Sync(_) => Self::Sync(Err(error)),
+            Self::Heartbeat(_) => Self::Heartbeat(Err(error)),
+            Self::Leave(_) => Self::Leave(Err(error)),
+            Self::ConsumerHeartbeat(_) => Self::ConsumerHeartbeat(Err(error)),
+        }
+    }
+}
+
 /// JoinGroup.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JoinRequest {

@@ -2,7 +2,7 @@
 //! removed because they were silent or did not give up in time (KIP-848). Marks that the group must be assigned anew;
 //! how is not known here.
 
-use ebb_metastore::command::ConsumerMember;
+use ebb_metastore::command::{ConsumerMember, Partitions};
 use ebb_protocol::ids::{MemberId, Timestamp};
 
 use super::{ConsumerMachine, LEAVE_FOR_A_WHILE, Member, request, subscription};
@@ -30,8 +30,8 @@ impl ConsumerMachine {
             self.remove(&replaced);
         }
         let revoke_by = self.members.get(&id).and_then(|member| member.revoke_by);
-        let session_until = self.session_end(now);
-        self.put(&id, Member { record: next, session_until, revoke_by });
+        let session_until = self.config.session_end(now, &next);
+        self.put(&id, Member { record: next, session_until, revoke_by, act_by: None });
         Ok(id)
     }
 
@@ -70,14 +70,14 @@ impl ConsumerMachine {
         if said.epoch != 0 {
             return Err(GroupError::FencedInstance);
         }
-        if member.record.epoch != LEAVE_FOR_A_WHILE {
+        // One of the classic protocol cannot say that it leaves for a while.
+        if member.record.epoch != LEAVE_FOR_A_WHILE && member.record.classic.is_none() {
             return Err(GroupError::UnreleasedInstance);
         }
-        let heir = ConsumerMember { epoch: 0, previous_epoch: 0, ..member.record.clone() };
-        Ok((Some(heir), Some(holder.clone())))
+        Ok((Some(heir_of(&member.record)), Some(holder.clone())))
     }
 
-    fn by_instance(&self, instance: &str) -> Option<(&MemberId, &Member)> {
+    pub(super) fn by_instance(&self, instance: &str) -> Option<(&MemberId, &Member)> {
         self.members.iter().find(|(_, member)| member.record.instance.as_deref() == Some(instance))
     }
 
@@ -119,6 +119,11 @@ impl ConsumerMachine {
             self.must_assign = true;
         }
     }
+}
+
+/// The member that takes a static member's place: it has not been told anything yet, and holds nothing.
+pub(super) fn heir_of(member: &ConsumerMember) -> ConsumerMember {
+    ConsumerMember { epoch: 0, previous_epoch: 0, revoking: Partitions::new(), ..member.clone() }
 }
 
 /// A heartbeat must come from the member's present epoch, or from the one before when the answer that raised it may

@@ -1,5 +1,6 @@
 //! The rules of KIP-848 one by one, and random groups.
 
+mod classic_members;
 mod random;
 mod rules;
 mod support;

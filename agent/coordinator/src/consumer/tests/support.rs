@@ -105,10 +105,23 @@ impl Desk {
     }
 
     pub(super) fn send(&mut self, said: ConsumerHeartbeat) -> Ticket {
+        self.request(|ticket| Event::ConsumerHeartbeat(ticket, said))
+    }
+
+    fn request(&mut self, event: impl FnOnce(Ticket) -> Event) -> Ticket {
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
-        self.handle(Event::ConsumerHeartbeat(ticket, said));
+        self.handle(event(ticket));
         ticket
+    }
+
+    /// Makes a request of any kind and waits for its answer.
+    pub(super) fn reply(&mut self, event: impl FnOnce(Ticket) -> Event) -> Reply {
+        let ticket = self.request(event);
+        while self.is_storing() {
+            self.store();
+        }
+        self.answers.remove(&ticket).expect("with nothing in flight every request is answered")
     }
 
     pub(super) fn is_storing(&self) -> bool {
