@@ -18,6 +18,14 @@ pub enum Tool {
     Compose,
     /// The checker of systemd units.
     SystemdAnalyze,
+    /// The folder with Kafka's own clients and tools: `lib` with jar files, `classes` with our programs.
+    JvmClients,
+    /// The folder with the programs of `tests/clients/go`.
+    GoClients,
+    /// The folder whose `node_modules` the programs of `tests/clients/node` need.
+    NodeClients,
+    /// The folder with the programs of `tests/clients/rust`.
+    RustClients,
 }
 
 impl Tool {
@@ -31,6 +39,10 @@ impl Tool {
             Self::Kcat => "EBB_TEST_KCAT",
             Self::Compose => "EBB_TEST_COMPOSE",
             Self::SystemdAnalyze => "EBB_TEST_SYSTEMD_ANALYZE",
+            Self::JvmClients => "EBB_TEST_JVM_CLIENTS",
+            Self::GoClients => "EBB_TEST_GO_CLIENTS",
+            Self::NodeClients => "EBB_TEST_NODE_CLIENTS",
+            Self::RustClients => "EBB_TEST_RUST_CLIENTS",
         }
     }
 

@@ -2,6 +2,7 @@
 //! Knows nothing of how an agent works inside.
 
 pub mod careless;
+pub mod contract;
 pub mod ebb;
 pub mod foreign;
 pub mod history;

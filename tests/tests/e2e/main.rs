@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod clients;
+mod contract;
 mod crash;
 mod flights;
 mod idle;
 mod remote;
+mod tools;

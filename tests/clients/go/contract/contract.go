@@ -1,0 +1,118 @@
+// Package contract is what the Go clients share of the contract in tests/clients/README.md: command line and output.
+package contract
+
+import (
+	"bufio"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Options of the command line.
+type Options struct {
+	Scenario, Bootstrap, Topic, Group, Protocol string
+	Codecs                                      []string
+	Count                                       int
+}
+
+// Parse reads the command line.
+func Parse() Options {
+	if len(os.Args) < 2 {
+		Fail("a scenario is missing")
+	}
+	o := Options{Scenario: os.Args[1]}
+	flags := flag.NewFlagSet(o.Scenario, flag.ExitOnError)
+	flags.StringVar(&o.Bootstrap, "bootstrap", "", "address of a broker")
+	flags.StringVar(&o.Topic, "topic", "", "topic")
+	flags.StringVar(&o.Group, "group", "", "group")
+	flags.StringVar(&o.Protocol, "protocol", "classic", "protocol of the group")
+	flags.IntVar(&o.Count, "count", 0, "number of records")
+	codecs := flags.String("codecs", "none", "codecs to produce with")
+	_ = flags.Parse(os.Args[2:])
+	o.Codecs = strings.Split(*codecs, ",")
+	return o
+}
+
+// A Line of standard input.
+type Line struct{ Key, Value string }
+
+// Lines reads standard input to its end.
+func Lines() []Line {
+	var lines []Line
+	scanner := bufio.NewScanner(os.Stdin)
+	for scanner.Scan() {
+		key, value, _ := strings.Cut(scanner.Text(), "\t")
+		lines = append(lines, Line{key, value})
+	}
+	Must(scanner.Err())
+	return lines
+}
+
+// AwaitEnd returns when standard input ends.
+func AwaitEnd() { _, _ = io.Copy(io.Discard, os.Stdin) }
+
+var output sync.Mutex
+
+func print(line any) {
+	text, err := json.Marshal(line)
+	Must(err)
+	output.Lock()
+	defer output.Unlock()
+	fmt.Println(string(text))
+}
+
+// Step tells that an administrative answer was right.
+func Step(name string) { print(map[string]any{"step": name}) }
+
+// Produced tells how many records are acknowledged.
+func Produced(count int) { print(map[string]any{"step": "produced", "count": count}) }
+
+// Record tells of a record that was read.
+func Record(partition int32, offset int64, key, value []byte) {
+	print(map[string]any{
+		"step": "record", "partition": partition, "offset": offset, "key": string(key), "value": string(value),
+	})
+}
+
+// Assigned tells what the member has now.
+func Assigned(partitions []int32) {
+	slices.Sort(partitions)
+	if partitions == nil {
+		partitions = []int32{}
+	}
+	print(map[string]any{"step": "assigned", "partitions": partitions})
+}
+
+// Check ends the program unless the answer is the expected one, and tells the step otherwise.
+func Check[T comparable](name string, got, expected T) {
+	if got != expected {
+		Fail(fmt.Sprintf("%s: got %v, expected %v", name, got, expected))
+	}
+	Step(name)
+}
+
+// Refused ends the program unless the call failed with this error.
+func Refused(name string, got error, is func(error) bool) {
+	if got == nil || !is(got) {
+		Fail(fmt.Sprintf("%s: got %v", name, got))
+	}
+	Step(name)
+}
+
+// Must ends the program when there is an error.
+func Must(err error) {
+	if err != nil {
+		Fail(err.Error())
+	}
+}
+
+// Fail ends the program.
+func Fail(reason string) {
+	fmt.Fprintln(os.Stderr, reason)
+	os.Exit(1)
+}

@@ -1,0 +1,206 @@
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Properties;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.Future;
+import java.util.stream.Collectors;
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.producer.KafkaProducer;
+import org.apache.kafka.clients.producer.ProducerRecord;
+import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.TopicPartition;
+import org.apache.kafka.common.errors.WakeupException;
+import org.apache.kafka.common.serialization.StringDeserializer;
+import org.apache.kafka.common.serialization.StringSerializer;
+
+/** The JVM client, in the contract of tests/clients/README.md. */
+public final class Contract {
+    static final Duration POLL = Duration.ofMillis(200);
+
+    /** The options of the command line, by name. */
+    record Options(Map<String, String> all) {
+        static Options of(String[] arguments) {
+            Map<String, String> all = new HashMap<>();
+            for (int at = 1; at + 1 < arguments.length; at += 2) {
+                all.put(arguments[at].substring(2), arguments[at + 1]);
+            }
+            return new Options(all);
+        }
+
+        String get(String name) {
+            String value = all.get(name);
+            if (value == null) {
+                throw new IllegalArgumentException("--" + name + " is missing");
+            }
+            return value;
+        }
+
+        long count() {
+            return Long.parseLong(get("count"));
+        }
+    }
+
+    public static void main(String[] arguments) throws Exception {
+        Options options = Options.of(arguments);
+        switch (arguments[0]) {
+            case "produce" -> produce(options);
+            case "read" -> read(options);
+            case "consume" -> consume(options, options.count());
+            case "follow" -> consume(options, Long.MAX_VALUE);
+            case "topics" -> Admins.topics(options);
+            case "groups" -> Admins.groups(options);
+            case "refusals" -> Admins.refusals(options);
+            default -> throw new IllegalArgumentException("no such scenario: " + arguments[0]);
+        }
+    }
+
+    static Properties settings(Options options) {
+        Properties settings = new Properties();
+        settings.put("bootstrap.servers", options.get("bootstrap"));
+        return settings;
+    }
+
+    static void step(String name, String fields) {
+        System.out.println("{\"step\":\"" + name + "\"" + fields + "}");
+    }
+
+    private static void produce(Options options) throws Exception {
+        List<String> lines = new BufferedReader(new InputStreamReader(System.in)).lines().toList();
+        List<Future<RecordMetadata>> sent = new ArrayList<>();
+        for (String codec : options.get("codecs").split(",")) {
+            Properties settings = settings(options);
+            settings.put("compression.type", codec);
+            settings.put("linger.ms", "20");
+            try (var producer = new KafkaProducer<>(settings, new StringSerializer(), new StringSerializer())) {
+                for (String line : lines) {
+                    String[] fields = line.split("\t", 2);
+                    sent.add(producer.send(new ProducerRecord<>(options.get("topic"), fields[0], fields[1])));
+                }
+            }
+        }
+        for (Future<RecordMetadata> answer : sent) {
+            answer.get();
+        }
+        step("produced", ",\"count\":" + sent.size());
+    }
+
+    private static void read(Options options) {
+        try (var consumer = consumer(settings(options))) {
+            List<TopicPartition> partitions = consumer.partitionsFor(options.get("topic")).stream()
+                    .map(info -> new TopicPartition(info.topic(), info.partition())).toList();
+            consumer.assign(partitions);
+            consumer.seekToBeginning(partitions);
+            for (long left = options.count(); left > 0;) {
+                for (ConsumerRecord<String, String> record : consumer.poll(POLL)) {
+                    print(record);
+                    left--;
+                }
+            }
+        }
+    }
+
+    private static void consume(Options options, long count) {
+        Properties settings = settings(options);
+        settings.put("group.id", options.get("group"));
+        settings.put("auto.offset.reset", "earliest");
+        settings.put("enable.auto.commit", "false");
+        settings.put("group.protocol", options.all().getOrDefault("protocol", "classic"));
+        if (!options.all().containsKey("protocol")) {
+            settings.put("heartbeat.interval.ms", "300");
+        }
+        try (var consumer = consumer(settings)) {
+            Member member = new Member(consumer);
+            consumer.subscribe(List.of(options.get("topic")), member);
+            if (count == Long.MAX_VALUE) {
+                wakeAtEndOfInput(consumer);
+            }
+            member.run(count);
+        }
+    }
+
+    /** A member of a group: it knows what it has printed and commits exactly that. */
+    private static final class Member implements ConsumerRebalanceListener {
+        private final KafkaConsumer<String, String> consumer;
+        private final Map<TopicPartition, OffsetAndMetadata> positions = new HashMap<>();
+        private Set<TopicPartition> told = Set.of();
+
+        Member(KafkaConsumer<String, String> consumer) {
+            this.consumer = consumer;
+        }
+
+        void run(long count) {
+            try {
+                for (long left = count; left > 0;) {
+                    for (ConsumerRecord<String, String> record : consumer.poll(POLL)) {
+                        if (left-- <= 0) {
+                            break;
+                        }
+                        print(record);
+                        TopicPartition partition = new TopicPartition(record.topic(), record.partition());
+                        positions.put(partition, new OffsetAndMetadata(record.offset() + 1));
+                    }
+                    tellAssignment();
+                }
+            } catch (WakeupException endOfInput) {
+                tellAssignment();
+            }
+            consumer.commitSync(positions);
+        }
+
+        private void tellAssignment() {
+            if (!told.equals(consumer.assignment())) {
+                told = Set.copyOf(consumer.assignment());
+                TreeSet<Integer> partitions =
+                        told.stream().map(TopicPartition::partition).collect(Collectors.toCollection(TreeSet::new));
+                step("assigned", ",\"partitions\":" + partitions);
+            }
+        }
+
+        @Override
+        public void onPartitionsRevoked(Collection<TopicPartition> revoked) {
+            positions.keySet().retainAll(consumer.assignment());
+            consumer.commitSync(positions);
+            revoked.forEach(positions::remove);
+        }
+
+        @Override
+        public void onPartitionsAssigned(Collection<TopicPartition> assigned) {
+            // What it has is told after the poll.
+        }
+    }
+
+    private static KafkaConsumer<String, String> consumer(Properties settings) {
+        return new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer());
+    }
+
+    private static void wakeAtEndOfInput(KafkaConsumer<String, String> consumer) {
+        Thread waiting = new Thread(() -> {
+            try {
+                while (System.in.read() >= 0) {
+                    // What is written there means nothing.
+                }
+            } catch (IOException closed) {
+                // As good as its end.
+            }
+            consumer.wakeup();
+        });
+        waiting.setDaemon(true);
+        waiting.start();
+    }
+
+    private static void print(ConsumerRecord<String, String> record) {
+        step("record", ",\"partition\":" + record.partition() + ",\"offset\":" + record.offset() + ",\"key\":\""
+                + record.key() + "\",\"value\":\"" + record.value() + "\"");
+    }
+}
