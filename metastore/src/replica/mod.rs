@@ -49,7 +49,7 @@ use crate::{command::Command, log::CommitLog, outcome::Outcome, state::State, wa
 pub struct MetastoreConfig {
     /// How many of this process's entries may be in flight at once.
     pub appends_in_flight_max: usize,
-    /// How many submissions may wait; more push back.
+    /// How many submissions may wait, besides those that the next entry will hold; more push back.
     pub submissions_waiting_max: usize,
     /// Patient submissions that no other entry takes along get one of their own at most this often.
     pub patience: Duration,

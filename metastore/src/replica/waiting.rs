@@ -105,3 +105,107 @@ impl Waiting {
         Some(queued)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ebb_protocol::ids::{Offset, PartitionIndex, TopicId};
+
+    use super::*;
+    use crate::{
+        command::{CommitFence, CommitOffsets, CommittedOffset},
+        replica::submission::{Pending, Submission, pair},
+    };
+
+    const PATIENCE: Duration = Duration::from_millis(100);
+
+    fn waiting() -> Waiting {
+        Waiting::new(PATIENCE)
+    }
+
+    /// Lets a commit of one offset wait, with metadata of so many bytes.
+    fn push(waiting: &mut Waiting, hurried: bool, metadata_bytes: usize, body: &'static [u8]) -> Pending {
+        let metadata = "m".repeat(metadata_bytes);
+        let offset = CommittedOffset { offset: Offset(1), leader_epoch: -1, metadata };
+        let topic = TopicId(uuid::Uuid::nil());
+        let commit = Command::CommitOffsets(CommitOffsets {
+            group: "group".into(),
+            fence: CommitFence::Simple,
+            offsets: vec![(topic, PartitionIndex(0), offset)],
+        });
+        let body = if body.is_empty() { Vec::new() } else { vec![Bytes::from_static(body)] };
+        let submission = Submission { commands: vec![commit], body };
+        let (queued, pending) = pair(submission, hurried, Instant::now() + Duration::from_secs(1));
+        waiting.push(queued);
+        pending
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn patient_ones_are_due_now_and_then() {
+        let mut waiting = waiting();
+        let begin = Instant::now();
+        assert_eq!(waiting.due(begin), None);
+        let _first = push(&mut waiting, false, 0, b"");
+        assert_eq!(waiting.due(begin), Some(begin));
+        assert_eq!(waiting.gather(begin).commands.len(), 1);
+        let _second = push(&mut waiting, false, 0, b"");
+        assert_eq!(waiting.due(begin), Some(begin + PATIENCE));
+        let late = begin + 3 * PATIENCE;
+        assert_eq!(waiting.due(late), Some(late));
+        let _third = push(&mut waiting, true, 0, b"");
+        assert_eq!(waiting.due(begin), Some(begin), "it is urgent");
+        let soon = begin + PATIENCE / 2;
+        assert_eq!(waiting.gather(soon).commands.len(), 2);
+        let _fourth = push(&mut waiting, false, 0, b"");
+        assert_eq!(waiting.due(soon), Some(begin + PATIENCE), "an entry made for others does not count");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn thousands_go_in_one_entry_and_a_full_one_is_due() {
+        let mut waiting = waiting();
+        let now = Instant::now();
+        let _first = push(&mut waiting, false, 0, b"");
+        waiting.gather(now);
+        let mut pending = Vec::new();
+        while waiting.has_room() {
+            pending.push(push(&mut waiting, false, 0, b""));
+        }
+        assert!(pending.len() > 20_000, "{} commits fill an entry", pending.len());
+        assert_eq!(waiting.due(now), Some(now));
+        pending.push(push(&mut waiting, false, 0, b""));
+        assert_eq!(waiting.gather(now).waiters.len(), pending.len() - 1);
+        assert_eq!(waiting.gather(now).waiters.len(), 1);
+        assert!(waiting.is_empty() && waiting.weight == 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_commands_carry_weighs() {
+        let mut waiting = waiting();
+        let mut pending = Vec::new();
+        while waiting.has_room() {
+            pending.push(push(&mut waiting, false, 4_096, b""));
+        }
+        assert!(pending.len() < 1_100, "{} commits of 4 KiB fill an entry", pending.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_has_one_body() {
+        let mut waiting = waiting();
+        let now = Instant::now();
+        let bodies: [&[u8]; 4] = [b"", b"a", b"", b"b"];
+        let _pending = bodies.map(|body| push(&mut waiting, true, 0, body));
+        assert!(!waiting.has_room());
+        assert_eq!(waiting.gather(now).body, [Bytes::from_static(b"a")]);
+        assert_eq!(waiting.gather(now).body, [Bytes::from_static(b"b")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_whose_callers_gave_up_make_no_entry() {
+        let mut waiting = waiting();
+        let pending = push(&mut waiting, false, 0, b"");
+        assert!(matches!(pending.outcomes().await, Err(MetastoreError::Unavailable(_))));
+        let now = Instant::now();
+        assert!(waiting.gather(now).waiters.is_empty());
+        let _pending = push(&mut waiting, false, 0, b"");
+        assert_eq!(waiting.due(now), Some(now), "and so the next one does not wait");
+    }
+}

@@ -377,7 +377,8 @@ fn ops() -> impl Strategy<Value = Op> {
     let fence =
         prop_oneof![Just(Fence::Simple), (0..3_u8, 0..3).prop_map(|(id, epoch)| Fence::Member(id, epoch)),];
     let places = || vec((0..3_usize, -1..PARTITIONS + 1), 0..4);
-    let minutes = prop_oneof![2 => 0..30_i64, 1 => 0..8 * 24 * 60_i64];
+    let week = OFFSETS_RETENTION_MS / 60_000;
+    let minutes = prop_oneof![2 => 0..30_i64, 1 => week - 60..week + 30, 1 => 0..week];
     prop_oneof![
         6 => (0..3_u8, prop::bool::weighted(0.1), vec(change, 0..5))
             .prop_map(|(group, stale, changes)| Op::Update { group, stale, changes }),
