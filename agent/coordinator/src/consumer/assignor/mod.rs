@@ -72,13 +72,6 @@ impl Assignor {
 }
 
 impl Spec<'_> {
-    /// True when all members subscribe to the same topics.
-    fn is_homogeneous(&self) -> bool {
-        self.members.windows(2).all(|pair| {
-            Rc::ptr_eq(&pair[0].subscribed, &pair[1].subscribed) || pair[0].subscribed == pair[1].subscribed
-        })
-    }
-
     /// What a member has had of a topic.
     fn current(&self, member: usize, topic: TopicId) -> &[PartitionIndex] {
         self.members[member].current.get(&topic).map_or(&[], Vec::as_slice)

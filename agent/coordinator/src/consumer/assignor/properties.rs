@@ -153,3 +153,24 @@ proptest! {
         }
     }
 }
+
+/// Each takes some ten milliseconds without optimisation; an algorithm that looked at each topic for each move would
+/// take minutes.
+#[test]
+fn large_groups_are_assigned_in_time() {
+    let all = |topics: usize| (0..topics).map(topic).collect::<BTreeSet<_>>();
+    let mixed =
+        |member: usize| (0..10).filter(|number| !(member + number).is_multiple_of(3)).map(topic).collect();
+    for (counts, members) in [
+        (vec![1_000; 10], vec![all(10); 1_000]),
+        (vec![1_000; 10], (0..1_000).map(mixed).collect()),
+        (vec![1; 5_000], vec![all(5_000), all(4_999)]),
+    ] {
+        let sample = Sample { counts, members };
+        for assignor in Assignor::ALL {
+            let targets = sample.assign(assignor, &[]);
+            let (next, before) = changed(&sample, &targets, true);
+            next.check(&next.assign(assignor, &before));
+        }
+    }
+}

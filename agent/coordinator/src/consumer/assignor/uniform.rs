@@ -2,11 +2,15 @@
 //! partitions move, from those with the most to those with the least, one at a time, while that helps. With equal
 //! subscriptions loads end within one of each other and no partition moves without need; with different ones, no
 //! single move would balance better. Every move lowers the sum of the squares of the loads, so this ends.
+//!
+//! Topics with the same subscribers are alike here: a move looks at each such kind of topic once, and where everybody
+//! subscribes to everything there is one kind only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_metastore::command::Partitions;
 use ebb_protocol::ids::{PartitionIndex, TopicId, TopicPartition};
+use uuid::Uuid;
 
 use super::Spec;
 
@@ -19,26 +23,38 @@ pub(super) fn assign(spec: &Spec<'_>) -> Vec<Partitions> {
     balance.finish()
 }
 
+/// A topic, after its kind: the place of its subscribers in [`Balance::kinds`].
+type Kinded = (usize, TopicId);
+
 /// An assignment in the making. Members are known by their places.
 struct Balance {
-    owned: Vec<BTreeMap<TopicId, BTreeSet<PartitionIndex>>>,
+    owned: Vec<BTreeMap<Kinded, BTreeSet<PartitionIndex>>>,
     loads: Vec<usize>,
     /// All members by load.
     order: BTreeSet<(usize, usize)>,
-    /// Who subscribes to a topic; `None` when everybody subscribes to everything.
-    subscribers: Option<BTreeMap<TopicId, Vec<usize>>>,
+    /// The subscribers of each kind of topic.
+    kinds: Vec<Vec<usize>>,
+    kind_of: BTreeMap<TopicId, usize>,
     assigned: BTreeSet<TopicPartition>,
 }
 
 impl Balance {
     fn new(spec: &Spec<'_>) -> Self {
         let members = spec.members.len();
-        let by_topic = || spec.topics.iter().map(|&(topic, _)| (topic, spec.subscribers(topic))).collect();
+        let mut known: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
+        let mut kind_of = BTreeMap::new();
+        for &(topic, _) in &spec.topics {
+            let fresh = known.len();
+            kind_of.insert(topic, *known.entry(spec.subscribers(topic)).or_insert(fresh));
+        }
+        let mut kinds = vec![Vec::new(); known.len()];
+        known.into_iter().for_each(|(subscribers, kind)| kinds[kind] = subscribers);
         Self {
             owned: vec![BTreeMap::new(); members],
             loads: vec![0; members],
             order: (0..members).map(|member| (0, member)).collect(),
-            subscribers: (!spec.is_homogeneous()).then(by_topic),
+            kinds,
+            kind_of,
             assigned: BTreeSet::new(),
         }
     }
@@ -48,13 +64,15 @@ impl Balance {
         let counts: BTreeMap<TopicId, i32> = spec.topics.iter().copied().collect();
         for (member, given) in spec.members.iter().enumerate() {
             for (&topic, partitions) in given.current {
-                let count = counts.get(&topic).copied().unwrap_or(0);
+                let (Some(&kind), Some(&count)) = (self.kind_of.get(&topic), counts.get(&topic)) else {
+                    continue;
+                };
                 if !given.subscribed.contains(&topic) {
                     continue;
                 }
                 for &partition in partitions.iter().filter(|partition| partition.0 < count) {
                     if self.assigned.insert(TopicPartition { topic, partition }) {
-                        self.give(member, topic, partition);
+                        self.give(member, (kind, topic), partition);
                     }
                 }
             }
@@ -63,16 +81,15 @@ impl Balance {
 
     /// Gives what nobody has to those with the least; topics with few subscribers first, as they leave no choice.
     fn fill(&mut self, spec: &Spec<'_>) {
-        let mut topics = spec.topics.clone();
-        if let Some(subscribers) = &self.subscribers {
-            topics.sort_by_key(|(topic, _)| subscribers[topic].len());
-        }
-        for (topic, count) in topics {
+        let with_kind = |&(topic, count): &(TopicId, i32)| (self.kind_of[&topic], topic, count);
+        let mut topics: Vec<_> = spec.topics.iter().map(with_kind).collect();
+        topics.sort_by_key(|&(kind, ..)| self.kinds[kind].len());
+        for (kind, topic, count) in topics {
             for partition in (0..count).map(PartitionIndex) {
                 if !self.assigned.contains(&TopicPartition { topic, partition })
-                    && let Some(member) = self.least(topic)
+                    && let Some(member) = self.least(kind)
                 {
-                    self.give(member, topic, partition);
+                    self.give(member, (kind, topic), partition);
                 }
             }
         }
@@ -92,16 +109,13 @@ impl Balance {
     }
 
     /// The move that helps most: from the member with the most that can give to one with two less at least.
-    fn next_move(&self) -> Option<(usize, usize, TopicId)> {
+    fn next_move(&self) -> Option<(usize, usize, Kinded)> {
         let &(lowest, _) = self.order.first()?;
         for &(load, from) in self.order.iter().rev() {
             if load < lowest + 2 {
                 return None;
             }
-            let topics = self.owned[from].keys().rev();
-            // Where everybody takes everything, all topics serve equally well.
-            let topics = topics.take(if self.subscribers.is_none() { 1 } else { usize::MAX });
-            let moves = topics.filter_map(|&topic| Some((self.least(topic)?, topic)));
+            let moves = self.topics_by_kind(from).filter_map(|topic| Some((self.least(topic.0)?, topic)));
             let best = moves.min_by_key(|&(to, _)| self.loads[to]);
             if let Some((to, topic)) = best.filter(|&(to, _)| load >= self.loads[to] + 2) {
                 return Some((from, to, topic));
@@ -110,15 +124,23 @@ impl Balance {
         None
     }
 
-    /// The subscriber of a topic with the least.
-    fn least(&self, topic: TopicId) -> Option<usize> {
-        let Some(subscribers) = &self.subscribers else {
-            return self.order.first().map(|&(_, member)| member);
-        };
-        subscribers.get(&topic)?.iter().copied().min_by_key(|&member| self.loads[member])
+    /// The first topic of each kind that a member owns.
+    fn topics_by_kind(&self, member: usize) -> impl Iterator<Item = Kinded> {
+        let owned = &self.owned[member];
+        let first_of = |kind| owned.range((kind, TopicId(Uuid::nil()))..).next().map(|(&topic, _)| topic);
+        std::iter::successors(first_of(0), move |&(kind, _)| first_of(kind + 1))
     }
 
-    fn give(&mut self, member: usize, topic: TopicId, partition: PartitionIndex) {
+    /// The subscriber of a kind of topics with the least.
+    fn least(&self, kind: usize) -> Option<usize> {
+        let subscribers = &self.kinds[kind];
+        if subscribers.len() == self.loads.len() {
+            return self.order.first().map(|&(_, member)| member);
+        }
+        subscribers.iter().copied().min_by_key(|&member| self.loads[member])
+    }
+
+    fn give(&mut self, member: usize, topic: Kinded, partition: PartitionIndex) {
         self.owned[member].entry(topic).or_default().insert(partition);
         self.set_load(member, self.loads[member] + 1);
     }
@@ -130,8 +152,11 @@ impl Balance {
     }
 
     fn finish(self) -> Vec<Partitions> {
-        let lists = |topics: BTreeMap<TopicId, BTreeSet<PartitionIndex>>| {
-            topics.into_iter().map(|(topic, partitions)| (topic, partitions.into_iter().collect())).collect()
+        let lists = |topics: BTreeMap<Kinded, BTreeSet<PartitionIndex>>| {
+            let list = |((_, topic), partitions): (Kinded, BTreeSet<PartitionIndex>)| {
+                (topic, partitions.into_iter().collect())
+            };
+            topics.into_iter().map(list).collect()
         };
         self.owned.into_iter().map(lists).collect()
     }
