@@ -2,14 +2,19 @@
 
 mod common;
 
-use std::{net::TcpListener, time::Duration};
+use std::{collections::BTreeMap, net::TcpListener, time::Duration};
 
-use common::{Connection, Fixture, batch, config, environment, fetch, produce, records};
+use bytes::Bytes;
+use common::{Connection, Fixture, batch, config, environment, fetch, produce, records, topic_name};
 use ebb_agent::{Agent, Environment, StartError, Storage, config::ListenerConfig, listen::ListenError};
 use ebb_metastore::command::Endpoint;
 use ebb_protocol::{
+    api::{APIS, ApiKey},
     error::ResponseError,
-    messages::{ApiVersionsRequest, FetchRequest, ProduceRequest, decode_response},
+    messages::{
+        ApiVersionsRequest, FetchRequest, MetadataRequest, ProduceRequest, decode_response,
+        metadata_request::MetadataRequestTopic,
+    },
     random::Random,
 };
 use tokio::time::timeout;
@@ -89,6 +94,41 @@ async fn api_versions_in_an_unknown_version_is_answered_in_version_0() {
         assert!(!response.api_keys.is_empty());
         client.call(&ApiVersionsRequest::default(), 0).await;
     }
+}
+
+#[tokio::test]
+async fn versions_that_are_not_listed_close_the_connection() {
+    let fixture = Fixture::start().await;
+    for api in APIS.iter().filter(|api| api.key != ApiKey::ApiVersions) {
+        for version in [api.min - 1, api.max + 1] {
+            let header = [api.key.code().to_be_bytes(), version.to_be_bytes()].concat();
+            let frame = [&[0, 0, 0, 11][..], &header, &[0, 0, 0, 1, 0xff, 0xff, 0]].concat();
+            let mut client = fixture.tcp().await;
+            client.send_bytes(&frame).await;
+            client.assert_closed().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn unknown_tagged_fields_are_passed_over() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.tcp().await;
+    client.create_topic("t", 1, &[]).await;
+    let tags: BTreeMap<_, _> = [(77, Bytes::from_static(b"from the future"))].into();
+    let topic = MetadataRequestTopic::default()
+        .with_name(Some(topic_name("t")))
+        .with_unknown_tagged_fields(tags.clone());
+    let request = MetadataRequest::default().with_topics(Some(vec![topic])).with_unknown_tagged_fields(tags);
+    let response = client.call(&request, 12).await;
+    assert_eq!((response.topics.len(), response.topics[0].error_code), (1, 0));
+    assert!(response.unknown_tagged_fields.is_empty(), "they are not sent back");
+    // The same in a header: one field of tag 77 and two bytes, in front of a Metadata for no topics.
+    let header = [0, 3, 0, 12, 0, 0, 0, 9, 0xff, 0xff, 1, 77, 2, 1, 2];
+    let frame = [&[0, 0, 0, 19][..], &header, &[1, 0, 0, 0]].concat();
+    client.send_bytes(&frame).await;
+    let (answered, response) = client.receive::<MetadataRequest>(12).await;
+    assert_eq!((answered, response.brokers.len()), (9, 1));
 }
 
 #[tokio::test]
