@@ -1,0 +1,90 @@
+//! What Kafka has and Ebbtide has not, each with the reason and with what a client sees of it.
+
+/// Rows: what Kafka has, what is here instead, what follows for clients.
+pub(super) const FEATURES: &[[&str; 3]] = &[
+    [
+        "Replication factor, `min.insync.replicas`",
+        "The object store replicates.",
+        "Any factor is accepted and reported as 1.",
+    ],
+    [
+        "Leaders, followers, in-sync replicas",
+        "Any agent takes reads and writes of any partition.",
+        "Metadata names a preferred agent as leader and only replica. NOT_LEADER_OR_FOLLOWER is never answered.",
+    ],
+    [
+        "Leader election, unclean or not",
+        "There is nobody to elect, and no replica is ever behind.",
+        "ELECTION_NOT_NEEDED.",
+    ],
+    [
+        "Partition reassignment, replica log directories",
+        "A partition lies on no broker.",
+        "INVALID_REPLICA_ASSIGNMENT; AlterReplicaLogDirs is not listed.",
+    ],
+    [
+        "Log directories, `log.dirs`",
+        "Agents keep no records on disk but for a cache.",
+        "One directory, `bucket`.",
+    ],
+    [
+        "Fetching from the nearest replica (KIP-392)",
+        "Metadata already prefers the agents in the zone of the agent that is asked.",
+        "A consumer's rack has no effect on fetches.",
+    ],
+    [
+        "KRaft controllers, `__cluster_metadata`",
+        "A commit log in the bucket that every agent may append to.",
+        "DescribeQuorum tells of it; controller APIs (Vote, Fetch of the metadata log, BrokerRegistration and others) are not listed.",
+    ],
+    ["ZooKeeper", "Kafka itself gave it up in 4.0.", "Tools that ask for it cannot be used."],
+    [
+        "Inter-broker APIs (LeaderAndIsr, UpdateMetadata, AlterPartition, Envelope and others)",
+        "Agents share the bucket and do not talk to each other in Kafka's protocol.",
+        "Not listed.",
+    ],
+    [
+        "Message formats 0 and 1",
+        "Record batches of magic 2 only, as in Kafka 4.",
+        "UNSUPPORTED_FOR_MESSAGE_FORMAT.",
+    ],
+    [
+        "Dynamic settings of brokers",
+        "An agent's settings come from its command line, environment and file.",
+        "They can be described, and altering them is refused by name.",
+    ],
+    [
+        "Quotas",
+        "Limits of the agent push back on all clients alike.",
+        "None is told; AlterClientQuotas is not listed.",
+    ],
+    ["Metrics of clients (KIP-714)", "None are collected.", "The subscription is empty."],
+    [
+        "Tiered storage (KIP-405)",
+        "All records are in the object store from the start.",
+        "`remote.*` and `local.*` are stored without effect.",
+    ],
+    [
+        "Transactions",
+        "Not yet.",
+        "InitProducerId refuses a transactional id for good; the other transaction APIs are not listed. Read committed reads what is there.",
+    ],
+    ["Access control", "Not yet.", "SECURITY_DISABLED."],
+    [
+        "SASL, SCRAM, TLS over TCP",
+        "Not yet; QUIC always has TLS.",
+        "SaslHandshake and SaslAuthenticate are not listed.",
+    ],
+    ["Delegation tokens", "There are no users yet who could have them.", "Not listed."],
+    [
+        "Retention and compaction",
+        "Not yet.",
+        "Their configurations are stored; nothing is deleted before DeleteRecords or DeleteTopics asks for it.",
+    ],
+    ["Share groups (KIP-932)", "Not yet.", "Not listed."],
+    [
+        "Streams groups (KIP-1071)",
+        "Not yet; an application of Kafka Streams uses a classic group.",
+        "Not listed.",
+    ],
+];
