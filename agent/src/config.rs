@@ -3,6 +3,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use ebb_coordinator::GroupConfig;
 use ebb_metastore::{MetastoreConfig, command::Endpoint};
 use ebb_protocol::frame::FRAME_BYTES_MAX;
 use ebb_segment::store::StoreConfig;
@@ -38,6 +39,8 @@ pub struct AgentConfig {
     pub metastore: MetastoreConfig,
     /// Settings of the broker.
     pub broker: BrokerConfig,
+    /// Settings of groups: time-outs and sizes.
+    pub groups: GroupConfig,
 }
 
 /// Where the commit log is kept.
@@ -186,6 +189,7 @@ impl AgentConfig {
             store_requests: StoreConfig::default(),
             metastore: MetastoreConfig::default(),
             broker: BrokerConfig::default(),
+            groups: GroupConfig::default(),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! A frame's length is charged to a byte budget, shared by all connections, before its body is read, and given back
 //! when its reply has left. Knows frames; knows nothing of sockets and of what a request says.
 
-use std::{future::Future, io, sync::Arc, time::Duration};
+use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use ebb_protocol::{
@@ -36,10 +36,23 @@ const REPLIES_READY_MAX: usize = 1;
 /// request wants no response.
 pub(crate) type Reply = BoxFuture<'static, Result<Option<Bytes>, ConnectionError>>;
 
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    /// How it came.
+    pub(crate) transport: Transport,
+    /// Where it came from.
+    pub(crate) address: IpAddr,
+}
+
 /// Takes requests in.
 pub(crate) trait Intake: Send + Sync {
     /// Fixes the order of one request, given as a frame without its length. The next one is read afterwards.
-    fn take_in(&self, frame: Bytes) -> impl Future<Output = Result<Reply, ConnectionError>> + Send;
+    fn take_in(
+        &self,
+        peer: Peer,
+        frame: Bytes,
+    ) -> impl Future<Output = Result<Reply, ConnectionError>> + Send;
 }
 
 /// What all connections share.
@@ -142,7 +155,7 @@ struct Held {
 pub(crate) async fn serve(
     reader: impl AsyncRead + Send + Unpin,
     mut writer: impl AsyncWrite + Send + Unpin,
-    transport: Transport,
+    peer: Peer,
     intake: &impl Intake,
     shared: &Shared,
 ) -> Result<(), ConnectionError> {
@@ -153,13 +166,13 @@ pub(crate) async fn serve(
         reader: BufReader::with_capacity(READ_AHEAD_BYTES, reader),
         in_flight: Arc::new(Semaphore::new(in_flight_max)),
         in_flight_max,
-        transport,
+        peer,
         shared,
     };
     tokio::try_join!(
         take_in(&mut frames, intake, taken_tx),
         complete(taken_rx, ready_tx),
-        write(&mut writer, ready_rx, transport, shared),
+        write(&mut writer, ready_rx, peer.transport, shared),
     )?;
     writer.shutdown().await?;
     Ok(())
@@ -179,7 +192,7 @@ async fn take_in<R: AsyncRead + Unpin>(
             next = frames.next() => next?,
         };
         let Some((frame, held)) = next else { return Ok(()) };
-        let reply = intake.take_in(frame).await?;
+        let reply = intake.take_in(frames.peer, frame).await?;
         if taken.send(Taken { reply, held }).await.is_err() {
             return Ok(());
         }
@@ -227,7 +240,7 @@ struct Frames<'a, R> {
     reader: BufReader<R>,
     in_flight: Arc<Semaphore>,
     in_flight_max: usize,
-    transport: Transport,
+    peer: Peer,
     shared: &'a Shared,
 }
 
@@ -248,7 +261,7 @@ impl<R: AsyncRead + Unpin> Frames<'_, R> {
         let bytes = bytes.expect("the semaphore is never closed");
         let body = timeout(self.shared.transfer_max(len), read_body(&mut self.reader, len)).await;
         let frame = body.map_err(|_| ConnectionError::TooSlow(len))??;
-        self.shared.metrics.frame_in(self.transport, FRAME_LENGTH_BYTES + len);
+        self.shared.metrics.frame_in(self.peer.transport, FRAME_LENGTH_BYTES + len);
         Ok(Some((frame, Held { _bytes: bytes, _slot: slot })))
     }
 
@@ -303,7 +316,7 @@ mod tests {
     }
 
     impl Intake for Echo {
-        async fn take_in(&self, frame: Bytes) -> Result<Reply, ConnectionError> {
+        async fn take_in(&self, _: Peer, frame: Bytes) -> Result<Reply, ConnectionError> {
             let _order = self.order.lock();
             self.taken.send_modify(|taken| taken.push(frame.clone()));
             let release = self.release.clone();
@@ -332,7 +345,8 @@ mod tests {
             let (intake, parts) = (echo.clone(), shared.clone());
             let served = tokio::spawn(async move {
                 let (reader, writer) = tokio::io::split(stream);
-                serve(reader, writer, Transport::Kafka, &*intake, &parts).await
+                let peer = Peer { transport: Transport::Kafka, address: IpAddr::from([127, 0, 0, 1]) };
+                serve(reader, writer, peer, &*intake, &parts).await
             });
             Self { peer, echo, shared, served }
         }

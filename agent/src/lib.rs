@@ -5,10 +5,14 @@ mod agent;
 pub mod broker;
 pub mod config;
 mod connection;
+pub mod groups;
 mod handlers;
 mod http;
 pub mod listen;
 mod metrics;
+mod peers;
+#[cfg(test)]
+mod testing;
 
 pub use agent::{Addresses, Agent, Environment, OpenStorageError, StartError, Storage};
 pub use metrics::{Figure, Figures};

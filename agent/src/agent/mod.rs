@@ -2,7 +2,12 @@
 
 mod storage;
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use ebb_metastore::{
     Metastore, OpenError, Submission,
@@ -32,7 +37,8 @@ pub use self::storage::{OpenStorageError, Storage};
 use crate::{
     broker::{Broker, cache::FoyerCache},
     config::{AgentConfig, ListenerConfig, TlsConfig},
-    connection::{Shared, serve},
+    connection::{Peer, Shared, serve},
+    groups::Groups,
     handlers::Handlers,
     http,
     listen::{
@@ -40,6 +46,7 @@ use crate::{
         tls::{self, TlsError},
     },
     metrics::{Figures, Metrics, Transport},
+    peers::{Dial, Peers},
 };
 
 /// On shutdown, what was taken in must be durable within this time.
@@ -180,9 +187,16 @@ impl Agent {
     ) -> Self {
         let (draining, metrics) = (CancellationToken::new(), Arc::new(Metrics::default()));
         let shared = Arc::new(Shared::new(config.limits, metrics.clone(), draining.clone()));
+        let metastore = || broker.metastore().clone();
+        let aborting = || shared.aborting.clone();
+        let groups = Groups::new(id, metastore(), broker.ids().clone(), config.groups, aborting());
+        let peers = Peers::new(id, metastore(), Arc::new(Dial), aborting());
+        shared.spawn(groups.clone().run(draining.clone()));
         let handlers = |transport| {
             Arc::new(Handlers {
                 broker: broker.clone(),
+                groups: groups.clone(),
+                peers: peers.clone(),
                 agent: id,
                 transport,
                 topics: config.topics.clone(),
@@ -224,11 +238,12 @@ impl Agent {
     /// need no socket. Returns when the peer has finished and is answered, breaks a rule, or the agent goes down.
     pub async fn serve_stream(&self, stream: impl AsyncRead + AsyncWrite + Send) {
         let (reader, writer) = tokio::io::split(stream);
+        let peer = Peer { transport: Transport::Kafka, address: Ipv4Addr::LOCALHOST.into() };
         let served = async {
             tokio::select! {
                 biased;
                 () = self.shared.aborting.cancelled() => Ok(()),
-                served = serve(reader, writer, Transport::Kafka, &self.handlers, &self.shared) => served,
+                served = serve(reader, writer, peer, &self.handlers, &self.shared) => served,
             }
         };
         if let Err(error) = self.shared.tasks.track_future(served).await {

@@ -1,6 +1,7 @@
 //! What Kafka calls our errors: the one place that maps them to its codes. Codes that ask a client to retry are
 //! given only where a retry can help.
 
+use ebb_coordinator::GroupError;
 use ebb_metastore::{
     MetastoreError,
     outcome::{BatchRefusal, Outcome, Refusal},
@@ -144,6 +145,34 @@ impl From<Refusal> for Failure {
             | Refusal::UnknownAgent => ResponseError::UnknownServerError,
         };
         Self::new(code, refusal.to_string())
+    }
+}
+
+impl From<GroupError> for Failure {
+    fn from(error: GroupError) -> Self {
+        let code = match error {
+            GroupError::MemberIdRequired(_) => ResponseError::MemberIdRequired,
+            GroupError::UnknownMember => ResponseError::UnknownMemberId,
+            GroupError::IllegalGeneration => ResponseError::IllegalGeneration,
+            GroupError::RebalanceInProgress => ResponseError::RebalanceInProgress,
+            GroupError::InconsistentProtocol => ResponseError::InconsistentGroupProtocol,
+            GroupError::InvalidSessionTimeout => ResponseError::InvalidSessionTimeout,
+            GroupError::FencedInstance => ResponseError::FencedInstanceId,
+            GroupError::GroupFull => ResponseError::GroupMaxSizeReached,
+            GroupError::UnknownGroup => ResponseError::GroupIdNotFound,
+            GroupError::NotEmpty => ResponseError::NonEmptyGroup,
+            GroupError::InvalidGroupId => ResponseError::InvalidGroupId,
+            GroupError::FencedMemberEpoch => ResponseError::FencedMemberEpoch,
+            GroupError::StaleMemberEpoch => ResponseError::StaleMemberEpoch,
+            GroupError::UnreleasedInstance => ResponseError::UnreleasedInstanceId,
+            GroupError::UnsupportedAssignor(_) => ResponseError::UnsupportedAssignor,
+            GroupError::InvalidRegularExpression(_) => ResponseError::InvalidRegularExpression,
+            GroupError::InvalidRequest(_) => ResponseError::InvalidRequest,
+            GroupError::SubscribedToTopic => ResponseError::GroupSubscribedToTopic,
+            GroupError::NotCoordinator => ResponseError::NotCoordinator,
+            GroupError::Unavailable(_) => ResponseError::CoordinatorNotAvailable,
+        };
+        Self::new(code, error.to_string())
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) async fn answer(call: Call, request: MetadataRequest) -> MetadataResp
         .broker()
         .metastore()
         .read(|state| (state.cluster(), Placement::new(state, call.handlers.transport, call.handlers.agent)));
+    call.handlers.peers.look_after_all();
     let topics = topics.into_iter().map(|topic| match topic {
         Ok(topic) => describe(&call, &placement, &topic),
         Err((topic, failure)) => MetadataResponseTopic::default()

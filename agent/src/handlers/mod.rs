@@ -6,13 +6,17 @@ mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
 mod configs;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
@@ -22,21 +26,31 @@ mod elect_leaders;
 mod errors;
 mod features;
 mod fetch;
+mod find_coordinator;
 mod get_telemetry_subscriptions;
+mod groups;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_config_resources;
+mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod placement;
 mod produce;
 mod push_telemetry;
+mod sync_group;
 mod topics;
 mod update_features;
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, net::IpAddr, sync::Arc};
 
 use bytes::Bytes;
 use ebb_protocol::{
@@ -54,8 +68,10 @@ use self::errors::Failure;
 use crate::{
     broker::Broker,
     config::TopicDefaults,
-    connection::{ConnectionError, Intake, Reply},
+    connection::{ConnectionError, Intake, Peer, Reply},
+    groups::Groups,
     metrics::{Metrics, Transport},
+    peers::Peers,
 };
 
 /// Answers the requests of one transport.
@@ -63,6 +79,10 @@ use crate::{
 pub(crate) struct Handlers {
     /// What the requests are asked of.
     pub(crate) broker: Arc<Broker>,
+    /// What requests about groups are asked of.
+    pub(crate) groups: Arc<Groups>,
+    /// Sees to it that the agents exist to which clients are sent.
+    pub(crate) peers: Arc<Peers>,
     /// This agent, which clients are told to ask in doubt.
     pub(crate) agent: AgentId,
     /// How the clients came, which decides the addresses that they are given.
@@ -88,6 +108,10 @@ struct Call {
     api: ApiKey,
     version: i16,
     correlation_id: i32,
+    /// The client's name for itself; empty when it gives none.
+    client_id: StrBytes,
+    /// Where it came from.
+    peer: IpAddr,
 }
 
 impl Call {
@@ -116,7 +140,7 @@ impl Call {
 }
 
 impl Intake for Arc<Handlers> {
-    async fn take_in(&self, frame: Bytes) -> Result<Reply, ConnectionError> {
+    async fn take_in(&self, peer: Peer, frame: Bytes) -> Result<Reply, ConnectionError> {
         let (header, body) = match decode_request_header(&frame) {
             Err(HeaderError::UnsupportedVersion { api: ApiKey::ApiVersions, correlation_id, .. }) => {
                 let frame = api_versions::answer_unsupported(correlation_id)?;
@@ -130,6 +154,8 @@ impl Intake for Arc<Handlers> {
             api: header.api.key,
             version: header.version,
             correlation_id: header.correlation_id,
+            client_id: header.client_id.clone().unwrap_or_default(),
+            peer: peer.address,
         };
         dispatch(call, &header, body).await
     }
@@ -142,6 +168,15 @@ async fn dispatch(call: Call, header: &RequestHeader, body: Bytes) -> Result<Rep
         ApiKey::Fetch => fetch::take_in(call, body),
         ApiKey::ListOffsets => later(call, body, list_offsets::answer),
         ApiKey::Metadata => later(call, body, metadata::answer),
+        ApiKey::OffsetCommit => later(call, body, offset_commit::answer),
+        ApiKey::OffsetFetch => later(call, body, offset_fetch::answer),
+        ApiKey::FindCoordinator => later(call, body, find_coordinator::answer),
+        ApiKey::JoinGroup => later(call, body, join_group::answer),
+        ApiKey::Heartbeat => later(call, body, heartbeat::answer),
+        ApiKey::LeaveGroup => later(call, body, leave_group::answer),
+        ApiKey::SyncGroup => later(call, body, sync_group::answer),
+        ApiKey::DescribeGroups => later(call, body, describe_groups::answer),
+        ApiKey::ListGroups => later(call, body, list_groups::answer),
         ApiKey::ApiVersions => later(call, body, api_versions::answer),
         ApiKey::CreateTopics => later(call, body, create_topics::answer),
         ApiKey::DeleteTopics => later(call, body, delete_topics::answer),
@@ -155,16 +190,20 @@ async fn dispatch(call: Call, header: &RequestHeader, body: Bytes) -> Result<Rep
         ApiKey::AlterConfigs => later(call, body, alter_configs::answer),
         ApiKey::DescribeLogDirs => later(call, body, describe_log_dirs::answer),
         ApiKey::CreatePartitions => later(call, body, create_partitions::answer),
+        ApiKey::DeleteGroups => later(call, body, delete_groups::answer),
         ApiKey::ElectLeaders => later(call, body, elect_leaders::answer),
         ApiKey::IncrementalAlterConfigs => later(call, body, incremental_alter_configs::answer),
         ApiKey::AlterPartitionReassignments => later(call, body, alter_partition_reassignments::answer),
         ApiKey::ListPartitionReassignments => later(call, body, list_partition_reassignments::answer),
+        ApiKey::OffsetDelete => later(call, body, offset_delete::answer),
         ApiKey::DescribeClientQuotas => later(call, body, describe_client_quotas::answer),
         ApiKey::DescribeUserScramCredentials => later(call, body, describe_user_scram_credentials::answer),
         ApiKey::DescribeQuorum => later(call, body, describe_quorum::answer),
         ApiKey::UpdateFeatures => later(call, body, update_features::answer),
         ApiKey::DescribeCluster => later(call, body, describe_cluster::answer),
         ApiKey::DescribeProducers => later(call, body, describe_producers::answer),
+        ApiKey::ConsumerGroupHeartbeat => later(call, body, consumer_group_heartbeat::answer),
+        ApiKey::ConsumerGroupDescribe => later(call, body, consumer_group_describe::answer),
         ApiKey::GetTelemetrySubscriptions => later(call, body, get_telemetry_subscriptions::answer),
         ApiKey::PushTelemetry => later(call, body, push_telemetry::answer),
         ApiKey::ListConfigResources => later(call, body, list_config_resources::answer),

@@ -12,7 +12,7 @@ use tokio::{task::JoinSet, time::timeout};
 use super::{ListenError, admission::Admission, tls::Tls};
 use crate::{
     config::{Limits, ListenerConfig},
-    connection::{Intake, Shared, serve},
+    connection::{Intake, Peer, Shared, serve},
     metrics::Transport,
 };
 
@@ -179,7 +179,8 @@ async fn stream_task<I: Intake>(
     intake: Arc<I>,
     shared: Arc<Shared>,
 ) {
-    match serve(reader, &mut writer, Transport::Quic, &*intake, &shared).await {
+    let from = Peer { transport: Transport::Quic, address: peer.ip() };
+    match serve(reader, &mut writer, from, &*intake, &shared).await {
         // Until the peer has acknowledged all, closing the connection could still lose the last reply.
         Ok(()) => {
             let _ = timeout(shared.limits.transfer_grace, writer.stopped()).await;

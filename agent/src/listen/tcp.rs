@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::ListenerConfig,
-    connection::{Intake, Shared, serve},
+    connection::{Intake, Peer, Shared, serve},
     metrics::Transport,
 };
 
@@ -82,7 +82,8 @@ async fn connection<I: Intake>(
         tracing::debug!(%peer, %error, "socket options were not set");
     }
     let (reader, writer) = stream.into_split();
-    if let Err(error) = serve(reader, writer, Transport::Kafka, &*intake, &shared).await {
+    let from = Peer { transport: Transport::Kafka, address: peer.ip() };
+    if let Err(error) = serve(reader, writer, from, &*intake, &shared).await {
         tracing::info!(%peer, %error, "connection closed");
     }
     drop(admitted);

@@ -172,6 +172,13 @@ impl State {
         self.topics.infos()
     }
 
+    /// A number that changes whenever a topic is created, deleted, or gets more partitions: a cheap way to see that
+    /// one may have. It follows from the topics alone.
+    #[must_use]
+    pub fn topics_fingerprint(&self) -> u64 {
+        self.topics.fingerprint()
+    }
+
     /// A topic by its name.
     #[must_use]
     pub fn topic_by_name(&self, name: &TopicName) -> Option<TopicInfo> {

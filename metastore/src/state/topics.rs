@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ebb_protocol::ids::{PartitionIndex, TopicId, TopicName, TopicPartition};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{config::TopicSettings, partition::Partition};
 
@@ -67,6 +68,9 @@ pub(crate) struct Topics {
     by_name: BTreeMap<TopicName, TopicId>,
     #[serde(skip)]
     partition_count: usize,
+    /// The sum of what each topic adds to it.
+    #[serde(skip)]
+    fingerprint: u64,
 }
 
 impl Topics {
@@ -77,6 +81,11 @@ impl Topics {
     /// How many partitions all topics have together.
     pub(crate) fn partition_count(&self) -> usize {
         self.partition_count
+    }
+
+    /// Differs, but for chance, between any two sets of topics with their partition counts.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        self.fingerprint
     }
 
     pub(crate) fn get(&self, id: TopicId) -> Option<&Topic> {
@@ -113,6 +122,7 @@ impl Topics {
     pub(crate) fn insert(&mut self, id: TopicId, topic: Topic) {
         self.by_name.insert(topic.name.clone(), id);
         self.partition_count += topic.partitions.len();
+        self.fingerprint = self.fingerprint.wrapping_add(mark(id, &topic));
         self.by_id.insert(id, topic);
     }
 
@@ -121,6 +131,7 @@ impl Topics {
         let topic = self.by_id.remove(&id)?;
         self.by_name.remove(&topic.name);
         self.partition_count -= topic.partitions.len();
+        self.fingerprint = self.fingerprint.wrapping_sub(mark(id, &topic));
         Some(topic)
     }
 
@@ -128,7 +139,9 @@ impl Topics {
     pub(crate) fn grow(&mut self, id: TopicId, total: usize) {
         let Some(topic) = self.by_id.get_mut(&id) else { return };
         let more = total.saturating_sub(topic.partitions.len());
+        self.fingerprint = self.fingerprint.wrapping_sub(mark(id, topic));
         topic.partitions.extend(std::iter::repeat_n(Partition::default(), more));
+        self.fingerprint = self.fingerprint.wrapping_add(mark(id, topic));
         self.partition_count += more;
     }
 
@@ -142,10 +155,21 @@ impl Topics {
     pub(super) fn rebuild(&mut self) {
         self.by_name = self.by_id.iter().map(|(id, topic)| (topic.name.clone(), *id)).collect();
         self.partition_count = self.by_id.values().map(|topic| topic.partitions.len()).sum();
+        let marks = self.by_id.iter().map(|(id, topic)| mark(*id, topic));
+        self.fingerprint = marks.fold(0, u64::wrapping_add);
         for topic in self.by_id.values_mut() {
             topic.settings = TopicSettings::new(&topic.overrides);
         }
     }
+}
+
+/// What a topic adds to the fingerprint.
+fn mark(id: TopicId, topic: &Topic) -> u64 {
+    let mut key = [0; 24];
+    let (id_bytes, partition_bytes) = key.split_at_mut(16);
+    id_bytes.copy_from_slice(id.0.as_bytes());
+    partition_bytes.copy_from_slice(&(topic.partitions.len() as u64).to_be_bytes());
+    xxh3_64(&key)
 }
 
 /// A topic's partitions with what names them.

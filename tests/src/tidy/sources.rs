@@ -16,7 +16,14 @@ const SELECT: &str = concat!("sel", "ect!");
 
 // Kafka's messages as structs. What lies below the handlers works with ids, batches and coordinates.
 const WIRE: [&str; 2] = [concat!("kafka_", "protocol"), concat!("protocol::", "messages")];
-const WITHOUT_WIRE: [&str; 4] = ["agent/src/broker/", "agent/segment/", "compactor/", "metastore/"];
+const WITHOUT_WIRE: [&str; 6] = [
+    "agent/coordinator/",
+    "agent/segment/",
+    "agent/src/broker/",
+    "agent/src/groups/",
+    "compactor/",
+    "metastore/",
+];
 
 /// Places where code that must not know Kafka's messages names them.
 #[must_use]

@@ -152,6 +152,19 @@ fn for_each_api(visitor: &mut impl ForEachApi) {
             ApiKey::PushTelemetry => visitor.one::<messages::PushTelemetryRequest>(api),
             ApiKey::ListConfigResources => visitor.one::<messages::ListConfigResourcesRequest>(api),
             ApiKey::DescribeTopicPartitions => visitor.one::<messages::DescribeTopicPartitionsRequest>(api),
+            ApiKey::OffsetCommit => visitor.one::<messages::OffsetCommitRequest>(api),
+            ApiKey::OffsetFetch => visitor.one::<messages::OffsetFetchRequest>(api),
+            ApiKey::FindCoordinator => visitor.one::<messages::FindCoordinatorRequest>(api),
+            ApiKey::JoinGroup => visitor.one::<messages::JoinGroupRequest>(api),
+            ApiKey::Heartbeat => visitor.one::<messages::HeartbeatRequest>(api),
+            ApiKey::LeaveGroup => visitor.one::<messages::LeaveGroupRequest>(api),
+            ApiKey::SyncGroup => visitor.one::<messages::SyncGroupRequest>(api),
+            ApiKey::DescribeGroups => visitor.one::<messages::DescribeGroupsRequest>(api),
+            ApiKey::ListGroups => visitor.one::<messages::ListGroupsRequest>(api),
+            ApiKey::DeleteGroups => visitor.one::<messages::DeleteGroupsRequest>(api),
+            ApiKey::OffsetDelete => visitor.one::<messages::OffsetDeleteRequest>(api),
+            ApiKey::ConsumerGroupHeartbeat => visitor.one::<messages::ConsumerGroupHeartbeatRequest>(api),
+            ApiKey::ConsumerGroupDescribe => visitor.one::<messages::ConsumerGroupDescribeRequest>(api),
         }
     }
 }

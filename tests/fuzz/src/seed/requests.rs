@@ -122,6 +122,19 @@ fn of_api(api: &Api) -> Vec<Frame> {
         ApiKey::PushTelemetry => each_version(api, &[push_telemetry()]),
         ApiKey::ListConfigResources => each_version::<messages::ListConfigResourcesRequest>(api, &[]),
         ApiKey::DescribeTopicPartitions => each_version(api, &[describe_topic_partitions()]),
+        ApiKey::OffsetCommit => each_version(api, &[offset_commit()]),
+        ApiKey::JoinGroup => each_version(api, &[join_group()]),
+        ApiKey::ConsumerGroupHeartbeat => each_version(api, &[consumer_group_heartbeat()]),
+        ApiKey::OffsetFetch => each_version::<messages::OffsetFetchRequest>(api, &[]),
+        ApiKey::FindCoordinator => each_version::<messages::FindCoordinatorRequest>(api, &[]),
+        ApiKey::Heartbeat => each_version::<messages::HeartbeatRequest>(api, &[]),
+        ApiKey::LeaveGroup => each_version::<messages::LeaveGroupRequest>(api, &[]),
+        ApiKey::SyncGroup => each_version::<messages::SyncGroupRequest>(api, &[]),
+        ApiKey::DescribeGroups => each_version::<messages::DescribeGroupsRequest>(api, &[]),
+        ApiKey::ListGroups => each_version::<messages::ListGroupsRequest>(api, &[]),
+        ApiKey::DeleteGroups => each_version::<messages::DeleteGroupsRequest>(api, &[]),
+        ApiKey::OffsetDelete => each_version::<messages::OffsetDeleteRequest>(api, &[]),
+        ApiKey::ConsumerGroupDescribe => each_version::<messages::ConsumerGroupDescribeRequest>(api, &[]),
     }
 }
 
@@ -136,6 +149,43 @@ fn each_version<R: Request + Default>(api: &Api, candidates: &[R]) -> Vec<Frame>
     };
     // The encoder knows no Produce below version 3.
     (api.min..=api.max).filter_map(frame).collect()
+}
+
+fn offset_commit() -> messages::OffsetCommitRequest {
+    let partition = messages::offset_commit_request::OffsetCommitRequestPartition::default()
+        .with_committed_offset(5)
+        .with_committed_metadata(Some(text("m")));
+    let topic = messages::offset_commit_request::OffsetCommitRequestTopic::default()
+        .with_name(topic())
+        .with_partitions(vec![partition]);
+    messages::OffsetCommitRequest::default()
+        .with_group_id(messages::GroupId(text("group")))
+        .with_generation_id_or_member_epoch(-1)
+        .with_topics(vec![topic])
+}
+
+fn join_group() -> messages::JoinGroupRequest {
+    let protocol = messages::join_group_request::JoinGroupRequestProtocol::default()
+        .with_name(text("range"))
+        .with_metadata(Bytes::from_static(&[0, 1, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]));
+    messages::JoinGroupRequest::default()
+        .with_group_id(messages::GroupId(text("group")))
+        .with_session_timeout_ms(10_000)
+        .with_protocol_type(text("consumer"))
+        .with_protocols(vec![protocol])
+}
+
+fn consumer_group_heartbeat() -> messages::ConsumerGroupHeartbeatRequest {
+    let owned = messages::consumer_group_heartbeat_request::TopicPartitions::default()
+        .with_topic_id(TOPIC_ID)
+        .with_partitions(vec![0]);
+    messages::ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(messages::GroupId(text("group")))
+        .with_member_id(text("member"))
+        .with_rebalance_timeout_ms(10_000)
+        .with_subscribed_topic_names(Some(vec![topic()]))
+        .with_subscribed_topic_regex(Some(text("f.*")))
+        .with_topic_partitions(Some(vec![owned]))
 }
 
 fn describe_topic_partitions() -> messages::DescribeTopicPartitionsRequest {

@@ -6,6 +6,10 @@ use super::super::{
     MAX, field,
 };
 
+pub(super) const DELETE_GROUPS: &[Field] = &[
+    field(0, MAX, Array(&String)), // GroupsNames
+];
+
 pub(super) const ELECT_LEADERS: &[Field] = &[
     field(1, MAX, Fixed(1)), // ElectionType
     field(
@@ -68,6 +72,24 @@ pub(super) const LIST_PARTITION_REASSIGNMENTS: &[Field] = &[
         Array(&Struct(&[
             field(0, MAX, String),           // Name
             field(0, MAX, Array(&Fixed(4))), // PartitionIndexes
+        ])),
+    ), // Topics
+];
+
+pub(super) const OFFSET_DELETE: &[Field] = &[
+    field(0, MAX, String), // GroupId
+    field(
+        0,
+        MAX,
+        Array(&Struct(&[
+            field(0, MAX, String), // Name
+            field(
+                0,
+                MAX,
+                Array(&Struct(&[
+                    field(0, MAX, Fixed(4)), // PartitionIndex
+                ])),
+            ), // Partitions
         ])),
     ), // Topics
 ];

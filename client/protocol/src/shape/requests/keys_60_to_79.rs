@@ -23,6 +23,31 @@ pub(super) const DESCRIBE_PRODUCERS: &[Field] = &[
     ), // Topics
 ];
 
+pub(super) const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
+    field(0, MAX, String),         // GroupId
+    field(0, MAX, String),         // MemberId
+    field(0, MAX, Fixed(4)),       // MemberEpoch
+    field(0, MAX, String),         // InstanceId
+    field(0, MAX, String),         // RackId
+    field(0, MAX, Fixed(4)),       // RebalanceTimeoutMs
+    field(0, MAX, Array(&String)), // SubscribedTopicNames
+    field(1, MAX, String),         // SubscribedTopicRegex
+    field(0, MAX, String),         // ServerAssignor
+    field(
+        0,
+        MAX,
+        Array(&Struct(&[
+            field(0, MAX, Fixed(16)),        // TopicId
+            field(0, MAX, Array(&Fixed(4))), // Partitions
+        ])),
+    ), // TopicPartitions
+];
+
+pub(super) const CONSUMER_GROUP_DESCRIBE: &[Field] = &[
+    field(0, MAX, Array(&String)), // GroupIds
+    field(0, MAX, Fixed(1)),       // IncludeAuthorizedOperations
+];
+
 pub(super) const GET_TELEMETRY_SUBSCRIPTIONS: &[Field] = &[
     field(0, MAX, Fixed(16)), // ClientInstanceId
 ];

@@ -195,6 +195,188 @@ pub(super) const METADATA: &[Field] = &[
     field(13, MAX, Fixed(2)), // ErrorCode
 ];
 
+pub(super) const OFFSET_COMMIT: &[Field] = &[
+    field(3, MAX, Fixed(4)), // ThrottleTimeMs
+    field(
+        0,
+        MAX,
+        Array(&Struct(&[
+            field(0, 9, String),       // Name
+            field(10, MAX, Fixed(16)), // TopicId
+            field(
+                0,
+                MAX,
+                Array(&Struct(&[
+                    field(0, MAX, Fixed(4)), // PartitionIndex
+                    field(0, MAX, Fixed(2)), // ErrorCode
+                ])),
+            ), // Partitions
+        ])),
+    ), // Topics
+];
+
+pub(super) const OFFSET_FETCH: &[Field] = &[
+    field(3, MAX, Fixed(4)), // ThrottleTimeMs
+    field(
+        0,
+        7,
+        Array(&Struct(&[
+            field(0, 7, String), // Name
+            field(
+                0,
+                7,
+                Array(&Struct(&[
+                    field(0, 7, Fixed(4)), // PartitionIndex
+                    field(0, 7, Fixed(8)), // CommittedOffset
+                    field(5, 7, Fixed(4)), // CommittedLeaderEpoch
+                    field(0, 7, String),   // Metadata
+                    field(0, 7, Fixed(2)), // ErrorCode
+                ])),
+            ), // Partitions
+        ])),
+    ), // Topics
+    field(2, 7, Fixed(2)),   // ErrorCode
+    field(
+        8,
+        MAX,
+        Array(&Struct(&[
+            field(8, MAX, String), // GroupId
+            field(
+                8,
+                MAX,
+                Array(&Struct(&[
+                    field(8, 9, String),       // Name
+                    field(10, MAX, Fixed(16)), // TopicId
+                    field(
+                        8,
+                        MAX,
+                        Array(&Struct(&[
+                            field(8, MAX, Fixed(4)), // PartitionIndex
+                            field(8, MAX, Fixed(8)), // CommittedOffset
+                            field(8, MAX, Fixed(4)), // CommittedLeaderEpoch
+                            field(8, MAX, String),   // Metadata
+                            field(8, MAX, Fixed(2)), // ErrorCode
+                        ])),
+                    ), // Partitions
+                ])),
+            ), // Topics
+            field(8, MAX, Fixed(2)), // ErrorCode
+        ])),
+    ), // Groups
+];
+
+pub(super) const FIND_COORDINATOR: &[Field] = &[
+    field(1, MAX, Fixed(4)), // ThrottleTimeMs
+    field(0, 3, Fixed(2)),   // ErrorCode
+    field(1, 3, String),     // ErrorMessage
+    field(0, 3, Fixed(4)),   // NodeId
+    field(0, 3, String),     // Host
+    field(0, 3, Fixed(4)),   // Port
+    field(
+        4,
+        MAX,
+        Array(&Struct(&[
+            field(4, MAX, String),   // Key
+            field(4, MAX, Fixed(4)), // NodeId
+            field(4, MAX, String),   // Host
+            field(4, MAX, Fixed(4)), // Port
+            field(4, MAX, Fixed(2)), // ErrorCode
+            field(4, MAX, String),   // ErrorMessage
+        ])),
+    ), // Coordinators
+];
+
+pub(super) const JOIN_GROUP: &[Field] = &[
+    field(2, MAX, Fixed(4)), // ThrottleTimeMs
+    field(0, MAX, Fixed(2)), // ErrorCode
+    field(0, MAX, Fixed(4)), // GenerationId
+    field(7, MAX, String),   // ProtocolType
+    field(0, MAX, String),   // ProtocolName
+    field(0, MAX, String),   // Leader
+    field(9, MAX, Fixed(1)), // SkipAssignment
+    field(0, MAX, String),   // MemberId
+    field(
+        0,
+        MAX,
+        Array(&Struct(&[
+            field(0, MAX, String), // MemberId
+            field(5, MAX, String), // GroupInstanceId
+            field(0, MAX, Bytes),  // Metadata
+        ])),
+    ), // Members
+];
+
+pub(super) const HEARTBEAT: &[Field] = &[
+    field(1, MAX, Fixed(4)), // ThrottleTimeMs
+    field(0, MAX, Fixed(2)), // ErrorCode
+];
+
+pub(super) const LEAVE_GROUP: &[Field] = &[
+    field(1, MAX, Fixed(4)), // ThrottleTimeMs
+    field(0, MAX, Fixed(2)), // ErrorCode
+    field(
+        3,
+        MAX,
+        Array(&Struct(&[
+            field(3, MAX, String),   // MemberId
+            field(3, MAX, String),   // GroupInstanceId
+            field(3, MAX, Fixed(2)), // ErrorCode
+        ])),
+    ), // Members
+];
+
+pub(super) const SYNC_GROUP: &[Field] = &[
+    field(1, MAX, Fixed(4)), // ThrottleTimeMs
+    field(0, MAX, Fixed(2)), // ErrorCode
+    field(5, MAX, String),   // ProtocolType
+    field(5, MAX, String),   // ProtocolName
+    field(0, MAX, Bytes),    // Assignment
+];
+
+pub(super) const DESCRIBE_GROUPS: &[Field] = &[
+    field(1, MAX, Fixed(4)), // ThrottleTimeMs
+    field(
+        0,
+        MAX,
+        Array(&Struct(&[
+            field(0, MAX, Fixed(2)), // ErrorCode
+            field(6, MAX, String),   // ErrorMessage
+            field(0, MAX, String),   // GroupId
+            field(0, MAX, String),   // GroupState
+            field(0, MAX, String),   // ProtocolType
+            field(0, MAX, String),   // ProtocolData
+            field(
+                0,
+                MAX,
+                Array(&Struct(&[
+                    field(0, MAX, String), // MemberId
+                    field(4, MAX, String), // GroupInstanceId
+                    field(0, MAX, String), // ClientId
+                    field(0, MAX, String), // ClientHost
+                    field(0, MAX, Bytes),  // MemberMetadata
+                    field(0, MAX, Bytes),  // MemberAssignment
+                ])),
+            ), // Members
+            field(3, MAX, Fixed(4)), // AuthorizedOperations
+        ])),
+    ), // Groups
+];
+
+pub(super) const LIST_GROUPS: &[Field] = &[
+    field(1, MAX, Fixed(4)), // ThrottleTimeMs
+    field(0, MAX, Fixed(2)), // ErrorCode
+    field(
+        0,
+        MAX,
+        Array(&Struct(&[
+            field(0, MAX, String), // GroupId
+            field(0, MAX, String), // ProtocolType
+            field(4, MAX, String), // GroupState
+            field(5, MAX, String), // GroupType
+        ])),
+    ), // Groups
+];
+
 pub(super) const API_VERSIONS: &[Field] = &[
     field(0, MAX, Fixed(2)), // ErrorCode
     field(

@@ -6,6 +6,18 @@ use super::super::{
     MAX, field,
 };
 
+pub(super) const DELETE_GROUPS: &[Field] = &[
+    field(0, MAX, Fixed(4)), // ThrottleTimeMs
+    field(
+        0,
+        MAX,
+        Array(&Struct(&[
+            field(0, MAX, String),   // GroupId
+            field(0, MAX, Fixed(2)), // ErrorCode
+        ])),
+    ), // Results
+];
+
 pub(super) const ELECT_LEADERS: &[Field] = &[
     field(0, MAX, Fixed(4)), // ThrottleTimeMs
     field(1, MAX, Fixed(2)), // ErrorCode
@@ -81,6 +93,26 @@ pub(super) const LIST_PARTITION_REASSIGNMENTS: &[Field] = &[
                     field(0, MAX, Array(&Fixed(4))), // Replicas
                     field(0, MAX, Array(&Fixed(4))), // AddingReplicas
                     field(0, MAX, Array(&Fixed(4))), // RemovingReplicas
+                ])),
+            ), // Partitions
+        ])),
+    ), // Topics
+];
+
+pub(super) const OFFSET_DELETE: &[Field] = &[
+    field(0, MAX, Fixed(2)), // ErrorCode
+    field(0, MAX, Fixed(4)), // ThrottleTimeMs
+    field(
+        0,
+        MAX,
+        Array(&Struct(&[
+            field(0, MAX, String), // Name
+            field(
+                0,
+                MAX,
+                Array(&Struct(&[
+                    field(0, MAX, Fixed(4)), // PartitionIndex
+                    field(0, MAX, Fixed(2)), // ErrorCode
                 ])),
             ), // Partitions
         ])),

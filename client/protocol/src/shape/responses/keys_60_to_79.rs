@@ -59,6 +59,92 @@ pub(super) const DESCRIBE_PRODUCERS: &[Field] = &[
     ), // Topics
 ];
 
+pub(super) const CONSUMER_GROUP_HEARTBEAT: &[Field] = &[
+    field(0, MAX, Fixed(4)), // ThrottleTimeMs
+    field(0, MAX, Fixed(2)), // ErrorCode
+    field(0, MAX, String),   // ErrorMessage
+    field(0, MAX, String),   // MemberId
+    field(0, MAX, Fixed(4)), // MemberEpoch
+    field(0, MAX, Fixed(4)), // HeartbeatIntervalMs
+    field(
+        0,
+        MAX,
+        Optional(&[
+            field(
+                0,
+                MAX,
+                Array(&Struct(&[
+                    field(0, MAX, Fixed(16)),        // TopicId
+                    field(0, MAX, Array(&Fixed(4))), // Partitions
+                ])),
+            ), // TopicPartitions
+        ]),
+    ), // Assignment
+];
+
+pub(super) const CONSUMER_GROUP_DESCRIBE: &[Field] = &[
+    field(0, MAX, Fixed(4)), // ThrottleTimeMs
+    field(
+        0,
+        MAX,
+        Array(&Struct(&[
+            field(0, MAX, Fixed(2)), // ErrorCode
+            field(0, MAX, String),   // ErrorMessage
+            field(0, MAX, String),   // GroupId
+            field(0, MAX, String),   // GroupState
+            field(0, MAX, Fixed(4)), // GroupEpoch
+            field(0, MAX, Fixed(4)), // AssignmentEpoch
+            field(0, MAX, String),   // AssignorName
+            field(
+                0,
+                MAX,
+                Array(&Struct(&[
+                    field(0, MAX, String),         // MemberId
+                    field(0, MAX, String),         // InstanceId
+                    field(0, MAX, String),         // RackId
+                    field(0, MAX, Fixed(4)),       // MemberEpoch
+                    field(0, MAX, String),         // ClientId
+                    field(0, MAX, String),         // ClientHost
+                    field(0, MAX, Array(&String)), // SubscribedTopicNames
+                    field(0, MAX, String),         // SubscribedTopicRegex
+                    field(
+                        0,
+                        MAX,
+                        Struct(&[
+                            field(
+                                0,
+                                MAX,
+                                Array(&Struct(&[
+                                    field(0, MAX, Fixed(16)),        // TopicId
+                                    field(0, MAX, String),           // TopicName
+                                    field(0, MAX, Array(&Fixed(4))), // Partitions
+                                ])),
+                            ), // TopicPartitions
+                        ]),
+                    ), // Assignment
+                    field(
+                        0,
+                        MAX,
+                        Struct(&[
+                            field(
+                                0,
+                                MAX,
+                                Array(&Struct(&[
+                                    field(0, MAX, Fixed(16)),        // TopicId
+                                    field(0, MAX, String),           // TopicName
+                                    field(0, MAX, Array(&Fixed(4))), // Partitions
+                                ])),
+                            ), // TopicPartitions
+                        ]),
+                    ), // TargetAssignment
+                    field(1, MAX, Fixed(1)),       // MemberType
+                ])),
+            ), // Members
+            field(0, MAX, Fixed(4)), // AuthorizedOperations
+        ])),
+    ), // Groups
+];
+
 pub(super) const GET_TELEMETRY_SUBSCRIPTIONS: &[Field] = &[
     field(0, MAX, Fixed(4)),         // ThrottleTimeMs
     field(0, MAX, Fixed(2)),         // ErrorCode

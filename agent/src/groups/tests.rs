@@ -1,0 +1,115 @@
+//! Members that fall silent, groups that move, and machines that are not kept, on simulated time.
+
+use ebb_coordinator::{ConsumerHeartbeat, HeartbeatAnswer};
+use ebb_metastore::command::CreateTopic;
+use ebb_protocol::ids::{MemberId, TopicName};
+use tokio::time::sleep;
+
+use super::*;
+use crate::testing::{Cluster, Member};
+
+/// The default session time-out of members.
+const SESSION: Duration = Duration::from_secs(45);
+
+/// A service that runs, and what stops it.
+struct Running {
+    groups: Arc<Groups>,
+    draining: CancellationToken,
+}
+
+fn serve(member: &Member) -> Running {
+    let (draining, aborting) = (CancellationToken::new(), CancellationToken::new());
+    let (metastore, ids) = (member.metastore.clone(), member.ids.clone());
+    let groups = Groups::new(member.id, metastore, ids, GroupConfig::default(), aborting);
+    tokio::spawn(groups.clone().run(draining.clone()));
+    Running { groups, draining }
+}
+
+impl Running {
+    async fn beat(&self, group: &str, member: &str, epoch: i32) -> Result<HeartbeatAnswer, GroupError> {
+        let said = ConsumerHeartbeat {
+            member: Some(MemberId::from(member)),
+            epoch,
+            rebalance_timeout_ms: 10_000,
+            topics: Some(vec!["t".to_owned()]),
+            owned: (epoch == 0).then(Default::default),
+            ..ConsumerHeartbeat::default()
+        };
+        match self.groups.handle(&group.into(), |ticket| Event::ConsumerHeartbeat(ticket, said)).await? {
+            Reply::ConsumerHeartbeat(answer) => answer,
+            other => panic!("another request was answered: {other:?}"),
+        }
+    }
+
+    fn loaded(&self) -> usize {
+        self.groups.table.lock().slots.len()
+    }
+}
+
+async fn create_topic(member: &Member) {
+    let name = TopicName::new("t").expect("a valid name");
+    let create = CreateTopic { topic: member.ids.topic(), name, partitions: 2, config: Vec::new() };
+    assert_eq!(member.run(Command::CreateTopic(create)).await, Outcome::Done);
+}
+
+/// The members of a group, as of the log's tail.
+async fn members(member: &Member, group: &str) -> usize {
+    member.metastore.tail_check().await.expect("the log is there");
+    member.metastore.read(|state| state.group(&group.into()).map_or(0, |group| group.body.members()))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_member_is_removed_and_its_group_not_kept() {
+    let agent = Cluster::new().agent("a").await;
+    create_topic(&agent).await;
+    let service = serve(&agent);
+    let joined = service.beat("g", "m", 0).await.expect("it joins");
+    sleep(SESSION - Duration::from_secs(1)).await;
+    let epoch = service.beat("g", "m", joined.epoch).await.expect("it is alive").epoch;
+    sleep(SESSION - Duration::from_secs(1)).await;
+    assert_eq!((members(&agent, "g").await, service.loaded()), (1, 1));
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!((members(&agent, "g").await, service.loaded()), (0, 0));
+    let late = service.beat("g", "m", epoch).await;
+    assert_eq!(late.expect_err("it was removed"), GroupError::UnknownMember);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_gets_a_group_gives_its_members_a_whole_session_and_misses_them_after() {
+    let cluster = Cluster::new();
+    let (a, b) = (cluster.agent("a").await, cluster.agent("b").await);
+    create_topic(&a).await;
+    let services = [serve(&a), serve(&b)];
+    a.live().await;
+    let first = a.metastore.read(|state| state.coordinator(&"g".into()).map(|agent| agent.id));
+    let (old, new, taker) = match first {
+        Some(id) if id == a.id => (&services[0], &services[1], &b),
+        _ => (&services[1], &services[0], &a),
+    };
+    let epoch = old.beat("g", "m", 0).await.expect("it joins").epoch;
+    let strange = new.beat("g", "m", epoch).await;
+    assert_eq!(strange.expect_err("it is not the coordinator"), GroupError::NotCoordinator);
+    sleep(SESSION - Duration::from_secs(1)).await;
+    let seal = Command::SealAgent { agent: first.expect("somebody coordinates") };
+    assert_eq!(taker.run(seal).await, Outcome::Done);
+    sleep(SESSION - Duration::from_secs(1)).await;
+    assert_eq!((members(taker, "g").await, new.loaded()), (1, 1), "nobody has asked");
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(members(taker, "g").await, 0);
+    let sealed = old.beat("g", "m", epoch).await;
+    assert_eq!(sealed.expect_err("it is out"), GroupError::NotCoordinator);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_drains_sends_everybody_away() {
+    let agent = Cluster::new().agent("a").await;
+    create_topic(&agent).await;
+    let service = serve(&agent);
+    let epoch = service.beat("g", "m", 0).await.expect("it joins").epoch;
+    service.draining.cancel();
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(service.loaded(), 0);
+    let late = service.beat("g", "m", epoch).await;
+    assert_eq!(late.expect_err("it loads nothing more"), GroupError::NotCoordinator);
+    assert_eq!(members(&agent, "g").await, 1, "the member stays");
+}

@@ -1,0 +1,93 @@
+//! Agents that answer, that are silent, and that are silent but append.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use ebb_protocol::ids::Timestamp;
+use tokio::time::sleep;
+
+use super::*;
+use crate::testing::{Cluster, Member};
+
+/// Counts the questions, and answers when it is told to.
+#[derive(Default)]
+struct Counting {
+    asked: AtomicU32,
+    answers: AtomicBool,
+}
+
+#[async_trait]
+impl Probe for Counting {
+    async fn answers(&self, _: &Agent) -> bool {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.answers.load(Ordering::Relaxed)
+    }
+}
+
+/// Never answers, and never says so.
+struct BlackHole;
+
+#[async_trait]
+impl Probe for BlackHole {
+    async fn answers(&self, _: &Agent) -> bool {
+        std::future::pending().await
+    }
+}
+
+async fn two(probe: Arc<dyn Probe>) -> (Member, Member, Arc<Peers>) {
+    let cluster = Cluster::new();
+    let (own, other) = (cluster.agent("own").await, cluster.agent("other").await);
+    assert_eq!(own.live().await, 2);
+    let peers = Peers::new(own.id, own.metastore.clone(), probe, CancellationToken::new());
+    (own, other, peers)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_agent_is_put_out_within_five_seconds() {
+    for probe in [Arc::new(Counting::default()) as Arc<dyn Probe>, Arc::new(BlackHole)] {
+        let (own, _other, peers) = two(probe).await;
+        peers.look_after_all();
+        sleep(Duration::from_millis(1_900)).await;
+        assert_eq!(own.live().await, 2, "two silences are not enough");
+        sleep(Duration::from_millis(3_000)).await;
+        assert_eq!(own.live().await, 1);
+        assert!(own.metastore.read(|state| state.agents().all(|agent| agent.id == own.id)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_answers_stays_and_is_not_asked_too_often() {
+    let probe = Arc::new(Counting::default());
+    probe.answers.store(true, Ordering::Relaxed);
+    let (own, other, peers) = two(probe.clone()).await;
+    for _ in 0..10 {
+        peers.look_after(&[own.id, other.id]);
+        sleep(Duration::from_millis(250)).await;
+    }
+    assert_eq!(own.live().await, 2);
+    assert_eq!(probe.asked.load(Ordering::Relaxed), 3, "once a second, and never itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_answers_in_the_end_stays() {
+    let probe = Arc::new(Counting::default());
+    let (own, _other, peers) = two(probe.clone()).await;
+    peers.look_after_all();
+    sleep(Duration::from_millis(1_500)).await;
+    probe.answers.store(true, Ordering::Relaxed);
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(own.live().await, 2);
+    assert_eq!(probe.asked.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_agent_that_appends_stays() {
+    let (own, other, peers) = two(Arc::new(Counting::default())).await;
+    peers.look_after_all();
+    sleep(Duration::from_millis(500)).await;
+    other.run(Command::RaiseSweepBoundary { minted_before: Timestamp(1) }).await;
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(own.live().await, 2);
+    peers.look_after_all();
+    sleep(Duration::from_secs(5)).await;
+    assert_eq!(own.live().await, 1, "but only as long as it does");
+}
