@@ -42,7 +42,7 @@ pub(super) struct Lane {
 struct Work {
     /// Partitions with something to send, each once, served in turn.
     ready: VecDeque<Arc<Partition>>,
-    /// Partitions with an open batch, by the time at which it is due.
+    /// Partitions with an open batch, by the time at which it was opened.
     lingering: VecDeque<(Instant, Arc<Partition>)>,
     /// Partitions that wait after a failure.
     resting: BTreeMap<(Instant, u64), Arc<Partition>>,
@@ -63,9 +63,9 @@ impl Lane {
     }
 
     /// Watches the partition's open batch.
-    pub(super) fn linger(&self, partition: &Arc<Partition>, state: &mut State, due: Instant) {
+    pub(super) fn linger(&self, partition: &Arc<Partition>, state: &mut State, opened: Instant) {
         if !std::mem::replace(&mut state.lingering, true) {
-            self.work.lock().lingering.push_back((due, partition.clone()));
+            self.work.lock().lingering.push_back((opened, partition.clone()));
             self.wake.notify_one();
         }
     }
@@ -80,11 +80,11 @@ impl Lane {
         self.wake.notify_one();
     }
 
-    /// Moves partitions whose time has come into the line. An idle lane does not linger.
-    fn promote(&self, now: Instant, idle: bool) {
+    /// Moves partitions whose time has come into the line.
+    fn promote(&self, now: Instant, linger: Duration) {
         let due: Vec<_> = {
             let mut work = self.work.lock();
-            let lingering = work.lingering.iter().take_while(|(due, _)| idle || *due <= now).count();
+            let lingering = work.lingering.iter().take_while(|(opened, _)| *opened + linger <= now).count();
             let mut due: Vec<_> =
                 work.lingering.drain(..lingering).map(|(_, partition)| (partition, true)).collect();
             while let Some(first) = work.resting.first_entry().filter(|first| first.key().0 <= now) {
@@ -109,9 +109,9 @@ impl Lane {
         self.work.lock().ready.len()
     }
 
-    fn next_due(&self) -> Option<Instant> {
+    fn next_due(&self, linger: Duration) -> Option<Instant> {
         let work = self.work.lock();
-        let lingering = work.lingering.front().map(|(due, _)| *due);
+        let lingering = work.lingering.front().map(|(opened, _)| *opened + linger);
         let resting = work.resting.first_key_value().map(|((until, _), _)| *until);
         lingering.into_iter().chain(resting).min()
     }
@@ -144,7 +144,7 @@ impl Runner {
                 }
                 self.send(batches).await;
             }
-            let due = self.lane.next_due().filter(|_| self.in_flight.len() < IN_FLIGHT_MAX);
+            let due = self.lane.next_due(self.linger()).filter(|_| self.in_flight.len() < IN_FLIGHT_MAX);
             let sleep = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -163,6 +163,14 @@ impl Runner {
         }
     }
 
+    /// How long an open batch waits for more records: not at all while one request at most is on its way, and the
+    /// longer, the more there are, so that a lane does not run into its limit for the sake of single records.
+    fn linger(&self) -> Duration {
+        let count = |requests: usize| u32::try_from(requests).unwrap_or(u32::MAX);
+        let others = self.in_flight.len().saturating_sub(1);
+        self.sender.settings.linger * count(others) / count(IN_FLIGHT_MAX - 1)
+    }
+
     /// Whether the stream is lost and requests that were on it have not come back: nothing may overtake them.
     fn is_breaking(&self) -> bool {
         let lost = self.channel.as_ref().is_some_and(|(channel, _)| channel.is_closed());
@@ -172,8 +180,8 @@ impl Runner {
     /// The batches of the next request: at most one of a partition, so that a request has no order of its own.
     fn collect(&self) -> Vec<Sent> {
         let now = Instant::now();
-        let idle = self.in_flight.is_empty();
-        self.lane.promote(now, idle);
+        let linger = self.linger();
+        self.lane.promote(now, linger);
         let mut batches = Vec::new();
         let mut bytes = 0;
         for _ in 0..self.lane.ready_len() {
@@ -181,7 +189,7 @@ impl Runner {
                 break;
             }
             let Some(partition) = self.lane.next_ready() else { break };
-            if let Some(batch) = self.sender.take(&self.lane, &partition, now, idle) {
+            if let Some(batch) = self.sender.take(&self.lane, &partition, now, linger) {
                 bytes += batch.bytes();
                 batches.push((partition, batch));
             }

@@ -164,7 +164,7 @@ impl Sender {
                 lane.schedule(&partition, &mut state);
             }
             if added.opened {
-                lane.linger(&partition, &mut state, now + self.settings.linger);
+                lane.linger(&partition, &mut state, now);
             }
         }
         Ok(added.delivery)
@@ -201,10 +201,9 @@ impl Sender {
         lane: &Lane,
         partition: &Arc<Partition>,
         now: Instant,
-        idle: bool,
+        linger: Duration,
     ) -> Option<Batch> {
         let fresh = !self.epoch_wanted.load(Ordering::Acquire);
-        let linger = self.settings.linger;
         let mut state = partition.state.lock();
         state.scheduled = false;
         if let Some(other) = state.lane.clone().filter(|other| !std::ptr::eq(Arc::as_ptr(other), lane)) {
@@ -213,15 +212,18 @@ impl Sender {
             return None;
         }
         let over = state.queue.expire(now, self.settings.delivery_timeout);
-        let due = state.queue.opened_at().is_some_and(|opened| idle || now >= opened + linger);
+        let due = state.queue.opened_at().is_some_and(|opened| now >= opened + linger);
         if due && fresh && state.queue.is_settled() && state.queue.is_drained() {
             state.queue.close_open();
         }
         let batch = state.queue.take(self.identity.current(), fresh);
         if state.queue.is_due(fresh) {
             lane.schedule(partition, &mut state);
-        } else if let Some(opened) = state.queue.opened_at().filter(|_| fresh && state.queue.is_settled()) {
-            lane.linger(partition, &mut state, opened + linger);
+        } else if fresh && state.queue.is_settled() && state.queue.is_drained() {
+            // Behind a batch that may not leave yet, the open one waits for that one, not for time.
+            if let Some(opened) = state.queue.opened_at() {
+                lane.linger(partition, &mut state, opened);
+            }
         }
         let blocked = state.queue.is_blocked();
         drop(state);
@@ -304,7 +306,7 @@ impl Sender {
     }
 
     fn partitions(&self) -> Vec<Arc<Partition>> {
-        self.topics.read().values().flat_map(|topic| topic.partitions()).collect()
+        self.topics.read().values().flat_map(|topic| topic.partitions().to_vec()).collect()
     }
 
     /// Gets the producer a new epoch, in the background, once.

@@ -22,10 +22,12 @@ pub(super) struct Topic {
 #[derive(Debug)]
 struct Current {
     metadata: Arc<TopicMetadata>,
-    partitions: Vec<Arc<Partition>>,
+    /// Shared, so that no partition is locked under the lock of this.
+    partitions: Arc<[Arc<Partition>]>,
 }
 
-/// The partition that records without keys go to until its batch is full.
+/// The partition that records without keys go to as long as its batch is open, and up to a batch's size. The next
+/// batch goes to another partition, so that one producer keeps several lanes busy (KIP-480).
 #[derive(Debug, Default)]
 struct Sticky {
     partition: u32,
@@ -56,7 +58,7 @@ impl Topic {
     pub(super) fn new(metadata: Arc<TopicMetadata>, random: Random) -> Self {
         let name = metadata.name.clone();
         let sticky = Sticky { partition: u32::MAX, bytes: usize::MAX };
-        let current = Current { metadata, partitions: Vec::new() };
+        let current = Current { metadata, partitions: Arc::default() };
         let refreshing = AtomicBool::new(false);
         Self { name, refreshing, current: RwLock::new(current), sticky: Mutex::new(sticky), random }
     }
@@ -68,15 +70,12 @@ impl Topic {
         make: impl Fn(PartitionIndex) -> Queue,
     ) {
         let mut current = self.current.write();
-        for index in current.partitions.len()..metadata.partitions.len() {
+        let new = (current.partitions.len()..metadata.partitions.len()).map(|index| {
             let index = PartitionIndex(i32::try_from(index).unwrap_or(i32::MAX));
             let state = State { queue: make(index), lane: None, scheduled: false, lingering: false };
-            current.partitions.push(Arc::new(Partition {
-                topic: self.clone(),
-                index,
-                state: Mutex::new(state),
-            }));
-        }
+            Arc::new(Partition { topic: self.clone(), index, state: Mutex::new(state) })
+        });
+        current.partitions = current.partitions.iter().cloned().chain(new).collect();
         current.metadata = metadata;
     }
 
@@ -84,7 +83,7 @@ impl Topic {
         self.current.read().metadata.clone()
     }
 
-    pub(super) fn partitions(&self) -> Vec<Arc<Partition>> {
+    pub(super) fn partitions(&self) -> Arc<[Arc<Partition>]> {
         self.current.read().partitions.clone()
     }
 
@@ -96,14 +95,14 @@ impl Topic {
         charge: usize,
         sticky_bytes: usize,
     ) -> Result<Arc<Partition>, Error> {
-        let current = self.current.read();
-        let count = u32::try_from(current.partitions.len()).unwrap_or(u32::MAX);
+        let partitions = self.partitions();
+        let count = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
         let index = match (record.partition, record.key.as_deref()) {
             (Some(wish), _) => u32::try_from(wish.0).unwrap_or(u32::MAX),
             (None, Some(key)) => partitioner::of_key(key, count),
-            (None, None) => self.stick(count, charge, sticky_bytes),
+            (None, None) => self.stick(&partitions, charge, sticky_bytes),
         };
-        current.partitions.get(index as usize).cloned().ok_or_else(|| {
+        partitions.get(index as usize).cloned().ok_or_else(|| {
             let name = &self.name;
             let text = format!(
                 "topic {name:?} has no partition {index}: its partitions are 0 to {}",
@@ -113,10 +112,14 @@ impl Topic {
         })
     }
 
-    fn stick(&self, count: u32, charge: usize, sticky_bytes: usize) -> u32 {
+    fn stick(&self, partitions: &[Arc<Partition>], charge: usize, sticky_bytes: usize) -> u32 {
+        let count = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
         let mut sticky = self.sticky.lock();
         let bytes = sticky.bytes.saturating_add(charge);
-        if bytes <= sticky_bytes && sticky.partition < count {
+        let filled = partitions.get(sticky.partition as usize);
+        if bytes <= sticky_bytes
+            && filled.is_some_and(|filled| filled.state.lock().queue.opened_at().is_some())
+        {
             sticky.bytes = bytes;
             return sticky.partition;
         }

@@ -1,9 +1,10 @@
 //! An agent over a store in memory that takes a given time for each PUT: what a distant bucket costs in latency, made
-//! repeatable. Prints where it listens and serves until it is stopped.
+//! repeatable. Prints where it listens and how long one PUT really takes, since timers are coarse, and serves until it
+//! is stopped.
 //!
 //! `throttled-agent MILLISECONDS_PER_PUT FLUSHES_PER_SECOND`
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use ebb_agent::{
     Agent, Environment, Storage,
@@ -13,10 +14,15 @@ use ebb_metastore::log::{RetryConfig, bucket::BucketLog};
 use ebb_protocol::{clock::SystemClock, random::Random};
 use ebbtide::trust;
 use object_store::{
-    ObjectStore,
+    ObjectStore, ObjectStoreExt,
     memory::InMemory,
+    path::Path,
     throttle::{ThrottleConfig, ThrottledStore},
 };
+use tokio::time::Instant;
+
+/// How many PUTs are measured before the agent starts.
+const PUTS_MEASURED: usize = 15;
 
 #[tokio::main]
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a terminal")]
@@ -30,9 +36,11 @@ async fn main() -> ExitCode {
         eprintln!("usage: throttled-agent MILLISECONDS_PER_PUT FLUSHES_PER_SECOND");
         return ExitCode::from(2);
     };
-    match run(Duration::from_millis(put_millis), flushes_per_second, |address| println!("quic://{address}"))
-        .await
-    {
+    let ready = |address, put: Duration| {
+        println!("quic://{address}");
+        println!("one PUT takes {:.2} ms", put.as_secs_f64() * 1e3);
+    };
+    match run(Duration::from_millis(put_millis), flushes_per_second, ready).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("throttled-agent: {error}");
@@ -44,10 +52,11 @@ async fn main() -> ExitCode {
 async fn run(
     put: Duration,
     flushes_per_second: f64,
-    ready: impl FnOnce(std::net::SocketAddr),
+    ready: impl FnOnce(SocketAddr, Duration),
 ) -> Result<(), Box<dyn std::error::Error>> {
     let throttle = ThrottleConfig { wait_put_per_call: put, ..ThrottleConfig::default() };
     let store: Arc<dyn ObjectStore> = Arc::new(ThrottledStore::new(InMemory::new(), throttle));
+    let put = median_put(&*store).await?;
     let random = Random::from_os();
     let log = Arc::new(BucketLog::new(store.clone(), random.fork(), RetryConfig::default()));
     let directory = tempfile::tempdir()?;
@@ -62,8 +71,22 @@ async fn run(
         let pem = std::fs::read_to_string(certificate)?;
         trust::store_dev_certificate("127.0.0.1", quic.port(), &pem)?;
     }
-    ready(quic);
+    ready(quic, put);
     tokio::signal::ctrl_c().await?;
     agent.shutdown().await;
     Ok(())
+}
+
+/// How long a PUT takes, the median of a few.
+async fn median_put(store: &dyn ObjectStore) -> Result<Duration, object_store::Error> {
+    let path = Path::from("probe");
+    let mut times = [Duration::ZERO; PUTS_MEASURED];
+    for time in &mut times {
+        let started = Instant::now();
+        store.put(&path, vec![0; 10_000].into()).await?;
+        *time = started.elapsed();
+    }
+    store.delete(&path).await?;
+    times.sort_unstable();
+    Ok(times[PUTS_MEASURED / 2])
 }

@@ -51,12 +51,7 @@ async fn measure_all(client: &Client, args: &LatencyArgs) -> Result<Vec<Report>,
 
 /// One run: every record's latency in milliseconds.
 async fn once(client: &Client, args: &LatencyArgs, values: &mut Values) -> Result<Vec<f64>, Failure> {
-    let producer = client
-        .producer()
-        .compression(Codec::Lz4.into())
-        .linger(Duration::ZERO)
-        .build()
-        .map_err(Failure::new)?;
+    let producer = client.producer().compression(Codec::Lz4.into()).build().map_err(Failure::new)?;
     // The first record pays for connections and the producer id; it is not counted.
     producer
         .send(&args.topic, Record::new(values.next()))
@@ -68,20 +63,35 @@ async fn once(client: &Client, args: &LatencyArgs, values: &mut Values) -> Resul
     let measured = tokio::spawn(measure(deliveries));
     #[expect(clippy::cast_precision_loss, reason = "sizes and rates are far below 2^52")]
     let interval = Duration::from_secs_f64(args.record_bytes as f64 / (args.rate * MEGABYTE as f64));
-    let started = Instant::now();
-    let end = started + Duration::from_secs(args.seconds);
-    let mut due = started;
-    while due < end {
-        tokio::time::sleep_until(due).await;
+    let mut ticks = tick(interval, Duration::from_secs(args.seconds));
+    while let Some(due) = ticks.recv().await {
         let delivery = producer.send(&args.topic, Record::new(values.next())).await.map_err(Failure::new)?;
         if waiting.try_send((due, delivery)).is_err() {
             return Err(Failure::new(format!("{} MB/s is more than the cluster takes", args.rate)));
         }
-        due += interval;
     }
     drop(waiting);
     producer.close().await.map_err(Failure::new)?;
     measured.await.map_err(Failure::new)?
+}
+
+/// Gives the times at which records are due, each when it has come. A thread keeps them, since tokio's timers are up
+/// to a millisecond late, which would count as latency of the cluster.
+fn tick(interval: Duration, length: Duration) -> mpsc::Receiver<Instant> {
+    let (ticks, receiver) = mpsc::channel(WAITING_MAX);
+    tokio::task::spawn_blocking(move || {
+        let started = Instant::now();
+        let mut due = started;
+        while due < started + length {
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            // The receiver ends early when a record could not be sent.
+            if ticks.blocking_send(due).is_err() {
+                return;
+            }
+            due += interval;
+        }
+    });
+    receiver
 }
 
 /// Waits for deliveries as they come in.
