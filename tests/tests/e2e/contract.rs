@@ -44,6 +44,16 @@ async fn aiokafka() {
 }
 
 #[tokio::test]
+async fn confluent() {
+    works(Foreign::Confluent).await;
+}
+
+#[tokio::test]
+async fn rdkafka() {
+    works(Foreign::Rdkafka).await;
+}
+
+#[tokio::test]
 async fn rskafka() {
     works(Foreign::Rskafka).await;
 }

@@ -7,4 +7,5 @@ mod crash;
 mod flights;
 mod idle;
 mod remote;
+mod sharing;
 mod tools;

@@ -77,5 +77,28 @@ async fn console_tools() {
         first.text()
     );
     assert_eq!(first.text().lines().count(), 10);
+    groups(&tools);
     assert!(!server.said().contains("panicked"), "{}", server.said());
+}
+
+/// The tools' consumers share `tools` in groups, and the tool for groups tells of them.
+fn groups(tools: &Tools) {
+    let options = ["--topic", "tools", "--group", "console", "--from-beginning", "--max-messages", "5100"];
+    let protocol = ["--consumer-property", "group.protocol=consumer"];
+    let read = tools.run("consumer.ConsoleConsumer", &[&options[..], &protocol[..]].concat(), "");
+    assert_eq!(read.text().lines().count(), 5100);
+
+    let command = "consumer.group.ConsumerGroupCommand";
+    assert!(tools.run(command, &["--list"], "").text().lines().any(|line| line == "console"));
+    let described = tools.run(command, &["--describe", "--group", "console"], "");
+    let lag = |line: &str| line.split_whitespace().nth(5).map(str::to_owned);
+    let lags: Vec<_> = described.text().lines().filter(|line| line.starts_with("console")).map(lag).collect();
+    assert_eq!(lags, vec![Some("0".to_owned()); 3], "{}", described.text());
+    let reset = ["--reset-offsets", "--to-earliest", "--execute", "--group", "console", "--topic", "tools"];
+    let _ = tools.run(command, &reset, "");
+    let described = tools.run(command, &["--describe", "--group", "console", "--offsets"], "");
+    let lags = described.text().lines().filter(|line| line.starts_with("console")).filter_map(lag);
+    assert_eq!(lags.map(|lag| lag.parse::<u64>().expect("a lag")).sum::<u64>(), 5100);
+    let _ = tools.run(command, &["--delete", "--group", "console"], "");
+    assert!(tools.run(command, &["--list"], "").text().lines().all(|line| line != "console"));
 }
