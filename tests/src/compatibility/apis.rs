@@ -23,6 +23,11 @@ const IDEMPOTENT: &str = "Idempotent producers, which is the default of the JVM 
 const ADMINS: &str = "Admin clients and tools.";
 const OLD_ADMINS: &str = "Older admin clients and tools.";
 const CONSOLES: &str = "Tools and consoles.";
+const GROUP_MEMBERS: &str = "Consumers with a group, of either protocol.";
+const CLASSIC_MEMBERS: &str =
+    "Members of the classic protocol: most consumers, Kafka Connect, schema registries.";
+const NEW_MEMBERS: &str =
+    "Members of KIP-848: librdkafka from 2.12 on, the JVM client from 4.0 on, the Rust SDK.";
 const SAME: &str = "As in Kafka.";
 
 /// One note for each API that is served.
@@ -52,6 +57,30 @@ const NOTES: &[Note] = &[
          answers. Brokers have the addresses of the transport that the client came by. Authorized operations are \
          not told.",
     ),
+    note(
+        ApiKey::OffsetCommit,
+        GROUP_MEMBERS,
+        "A commit is durable when it is answered, and may wait up to 100 ms for others. A retention time (up \
+         to version 4) has no effect.",
+    ),
+    note(
+        ApiKey::OffsetFetch,
+        GROUP_MEMBERS,
+        "The answer holds every commit that was acknowledged before the request, whichever agent took it. No \
+         offset is ever pending, so `require_stable` has no effect.",
+    ),
+    note(
+        ApiKey::FindCoordinator,
+        GROUP_MEMBERS,
+        "Which agent coordinates a group follows from the live agents. Coordinators of transactions are \
+         refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, others with INVALID_REQUEST.",
+    ),
+    note(ApiKey::JoinGroup, CLASSIC_MEMBERS, SAME),
+    note(ApiKey::Heartbeat, CLASSIC_MEMBERS, SAME),
+    note(ApiKey::LeaveGroup, CLASSIC_MEMBERS, SAME),
+    note(ApiKey::SyncGroup, CLASSIC_MEMBERS, SAME),
+    note(ApiKey::DescribeGroups, CONSOLES, "Authorized operations are not told."),
+    note(ApiKey::ListGroups, CONSOLES, SAME),
     note(
         ApiKey::ApiVersions,
         ALL,
@@ -86,6 +115,7 @@ const NOTES: &[Note] = &[
          not known.",
     ),
     note(ApiKey::CreatePartitions, ADMINS, "An assignment is checked for its shape and has no effect."),
+    note(ApiKey::DeleteGroups, ADMINS, SAME),
     note(ApiKey::ElectLeaders, CONSOLES, "ELECTION_NOT_NEEDED for every partition that exists."),
     note(ApiKey::IncrementalAlterConfigs, ADMINS, "Topics only; see the configurations below."),
     note(
@@ -95,6 +125,7 @@ const NOTES: &[Note] = &[
          cancellation with NO_REASSIGNMENT_IN_PROGRESS.",
     ),
     note(ApiKey::ListPartitionReassignments, CONSOLES, "There is never one."),
+    note(ApiKey::OffsetDelete, ADMINS, SAME),
     note(ApiKey::DescribeClientQuotas, CONSOLES, "There are no quotas, so none is told."),
     note(
         ApiKey::DescribeUserScramCredentials,
@@ -117,6 +148,8 @@ const NOTES: &[Note] = &[
         "There are no controllers to ask apart from brokers, and no fenced brokers.",
     ),
     note(ApiKey::DescribeProducers, CONSOLES, "No transaction is ever open."),
+    note(ApiKey::ConsumerGroupHeartbeat, NEW_MEMBERS, SAME),
+    note(ApiKey::ConsumerGroupDescribe, CONSOLES, "Authorized operations are not told."),
     note(
         ApiKey::GetTelemetrySubscriptions,
         "librdkafka and the JVM client, by themselves (KIP-714).",
