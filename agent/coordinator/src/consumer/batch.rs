@@ -3,7 +3,7 @@
 
 use std::mem;
 
-use ebb_metastore::command::{ConsumerMember, GroupChange, Partitions};
+use ebb_metastore::command::{ClassicGroup, ConsumerMember, GroupChange, Partitions};
 use ebb_protocol::ids::{MemberId, Timestamp, TopicPartition};
 
 use super::{
@@ -222,6 +222,10 @@ impl ConsumerMachine {
         let is_news = self.recorded.is_none() && !self.members.is_empty();
         if is_news || self.recorded.is_some_and(|recorded| recorded != self.shared) {
             self.recorded = Some(self.shared);
+            if mem::take(&mut self.must_clear) {
+                // Members of the other protocol are dropped when a group changes it.
+                changes.push(GroupChange::Classic(ClassicGroup::default()));
+            }
             changes.push(GroupChange::Consumer(self.shared));
         }
         let mut put = Vec::new();

@@ -32,6 +32,7 @@ impl ConsumerMachine {
             return None;
         }
         let mut machine = Self::new(config);
+        machine.must_clear = true;
         machine.shared = ConsumerGroup { epoch: shared.generation, assignment_epoch: shared.generation };
         for (id, member) in members {
             let mut record = upgraded(member, shared, topics)?;
@@ -54,7 +55,8 @@ impl ConsumerMachine {
         topics: &dyn Topics,
     ) -> Option<(ClassicGroup, BTreeMap<MemberId, ClassicMember>)> {
         let is_busy = self.in_flight.is_some() || !self.waiting.is_empty();
-        if is_busy || self.members.is_empty() {
+        let is_classic = |member: &Member| member.record.classic.is_some();
+        if is_busy || self.members.is_empty() || !self.members.values().all(is_classic) {
             return None;
         }
         let mut members = BTreeMap::new();

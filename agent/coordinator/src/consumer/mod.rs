@@ -82,6 +82,8 @@ pub struct ConsumerMachine {
     shared: ConsumerGroup,
     /// What the members share, as it was last recorded; `None` when the group is not yet recorded as one of KIP-848.
     recorded: Option<ConsumerGroup>,
+    /// Its first update must drop whatever is recorded of the group: it was another machine's.
+    must_clear: bool,
     members: BTreeMap<MemberId, Member>,
     /// Who owns each partition, or has not given it up yet.
     owners: BTreeMap<TopicPartition, MemberId>,
@@ -123,6 +125,7 @@ impl ConsumerMachine {
             config,
             shared: ConsumerGroup::default(),
             recorded: None,
+            must_clear: false,
             members: BTreeMap::new(),
             owners: BTreeMap::new(),
             touched: BTreeMap::new(),
@@ -210,6 +213,12 @@ impl ConsumerMachine {
     #[must_use]
     pub fn subscribes_to(&self, topic: &str) -> bool {
         self.members.values().any(|member| subscription::subscribes(&member.record, topic))
+    }
+
+    /// True when the group has members.
+    #[must_use]
+    pub fn has_members(&self) -> bool {
+        !self.members.is_empty()
     }
 
     /// True when nothing waits and there is no member: the machine may be dropped.

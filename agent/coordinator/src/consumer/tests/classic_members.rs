@@ -228,8 +228,11 @@ fn a_classic_group_becomes_a_consumer_group_and_back() {
         desk.machine.handle(desk.now, Event::ConsumerHeartbeat(crate::Ticket(0), said), &desk.cluster)
     };
     let changes = effects.store.expect("the group is recorded whole");
-    assert!(matches!(changes[0], GroupChange::Consumer(_)), "which drops the classic members");
-    assert_eq!(changes.len(), 4);
+    assert!(
+        matches!(changes[..2], [GroupChange::Classic(_), GroupChange::Consumer(_)]),
+        "which drops what was"
+    );
+    assert_eq!(changes.len(), 5);
     desk.machine.handle(desk.now, Event::Stored(Ok(())), &desk.cluster);
     assert_eq!(desk.machine.as_classic(&desk.cluster), None);
     assert_eq!(owned_by(&desk, "b"), [0, 1], "both keep what they have until they join again");
