@@ -4,9 +4,12 @@
 //! there are no dynamic ones, so the empty broker name has none. All groups have the same settings, read-only. Log
 //! levels and subscriptions to clients' metrics are not described.
 
-use ebb_metastore::state::{
-    TopicInfo,
-    config::{ConfigKey, ConfigKind, Effect, TOPIC_CONFIGS},
+use ebb_metastore::{
+    limits::OFFSET_METADATA_BYTES_MAX,
+    state::{
+        TopicInfo,
+        config::{ConfigKey, ConfigKind, Effect, TOPIC_CONFIGS},
+    },
 };
 use ebb_protocol::{
     error::ResponseError,
@@ -91,7 +94,7 @@ async fn describe(call: &Call, resource: &DescribeConfigsResource) -> Result<Vec
                 .chain(TOPIC_CONFIGS.iter().filter_map(topic_default))
                 .collect());
         }
-        RESOURCE_GROUP if !name.is_empty() => return Ok(of_group()),
+        RESOURCE_GROUP if !name.is_empty() => return Ok(of_group(call)),
         RESOURCE_GROUP => "a group's name is not empty",
         RESOURCE_BROKER_LOGGER => "log levels are set by the agent's command line and not described",
         other => return Err(unknown_resource(other)),
@@ -136,6 +139,7 @@ fn read_only(name: &'static str, kind: i8, value: String, source: i8, doc: &str)
 /// The agent's settings that have a name in Kafka.
 fn of_agent(call: &Call) -> Vec<Entry> {
     let topics = &call.handlers.topics;
+    let groups = &call.handlers.groups.config().consumer;
     let own = call.placement().controller().0.to_string();
     let set = |name, kind, value, doc| read_only(name, kind, value, SOURCE_STATIC_BROKER, doc);
     let fixed = |name, kind, value: &str, doc| read_only(name, kind, value.to_owned(), SOURCE_DEFAULT, doc);
@@ -156,6 +160,14 @@ fn of_agent(call: &Call) -> Vec<Entry> {
         ),
         fixed("default.replication.factor", INT, "1", "What topics report: the object store replicates."),
         fixed("delete.topic.enable", BOOLEAN, "true", "Topics can be deleted."),
+        fixed(
+            "offset.metadata.max.bytes",
+            INT,
+            &OFFSET_METADATA_BYTES_MAX.to_string(),
+            "How long the words may be that a client commits with an offset.",
+        ),
+        fixed(SESSION[1], INT, &groups.session_timeout_ms.to_string(), SESSION_DOC),
+        fixed(HEARTBEAT[1], INT, &groups.heartbeat_interval_ms.to_string(), HEARTBEAT_DOC),
     ]
 }
 
@@ -165,28 +177,25 @@ fn topic_default(key: &ConfigKey) -> Option<Entry> {
     (!key.broker.is_empty()).then(|| read_only(key.broker, kind(key.kind), value, SOURCE_DEFAULT, key.doc))
 }
 
-/// The settings of every group that speaks the protocol of KIP-848, by the names of KIP-1016.
-fn of_group() -> Vec<Entry> {
-    let entry = |name, broker, value: &str, doc: &str| Entry {
+/// Names of a group's settings of KIP-848 (KIP-1016), and the broker's names for the same.
+const SESSION: [&str; 2] = ["consumer.session.timeout.ms", "group.consumer.session.timeout.ms"];
+const HEARTBEAT: [&str; 2] = ["consumer.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms"];
+const SESSION_DOC: &str = "After how long without a heartbeat a member is taken for dead, in milliseconds.";
+const HEARTBEAT_DOC: &str = "How often members are told to send heartbeats, in milliseconds.";
+
+/// The settings of every group that speaks the protocol of KIP-848.
+fn of_group(call: &Call) -> Vec<Entry> {
+    let config = &call.handlers.groups.config().consumer;
+    let entry = |[name, broker]: [&'static str; 2], value: i32, doc: &str| Entry {
         name,
         kind: INT,
-        values: vec![(broker, value.to_owned(), SOURCE_DEFAULT)],
+        values: vec![(broker, value.to_string(), SOURCE_DEFAULT)],
         read_only: true,
         doc: doc.to_owned(),
     };
     vec![
-        entry(
-            "consumer.session.timeout.ms",
-            "group.consumer.session.timeout.ms",
-            "45000",
-            "After how long without a heartbeat a member is taken for dead.",
-        ),
-        entry(
-            "consumer.heartbeat.interval.ms",
-            "group.consumer.heartbeat.interval.ms",
-            "5000",
-            "How often members are told to send heartbeats.",
-        ),
+        entry(SESSION, config.session_timeout_ms, SESSION_DOC),
+        entry(HEARTBEAT, config.heartbeat_interval_ms, HEARTBEAT_DOC),
     ]
 }
 

@@ -10,5 +10,7 @@ pub(super) struct Feature {
     pub(super) level: i16,
 }
 
-/// Consoles read from `metadata.version` which release of Kafka the cluster is like: 27 is 4.1.
-pub(super) const FEATURES: &[Feature] = &[Feature { name: "metadata.version", level: 27 }];
+/// `group.version` says that groups may speak the protocol of KIP-848. From `metadata.version` consoles read which
+/// release of Kafka the cluster is like: 27 is 4.1.
+pub(super) const FEATURES: &[Feature] =
+    &[Feature { name: "group.version", level: 1 }, Feature { name: "metadata.version", level: 27 }];

@@ -101,8 +101,9 @@ async fn brokers_and_groups_tell_what_they_run_with() {
     assert!(results[0].configs.iter().all(|config| config.read_only));
     assert!(results[1].configs.is_empty(), "there are no dynamic settings of all brokers");
     let group = values(&results[4]);
-    let names: Vec<_> = group.iter().map(|(name, ..)| &**name).collect();
-    assert_eq!(names, ["consumer.session.timeout.ms", "consumer.heartbeat.interval.ms"]);
+    let group: Vec<_> = group.iter().map(|(name, value, source)| (&**name, &**value, *source)).collect();
+    let expect = [("consumer.session.timeout.ms", "45000", 5), ("consumer.heartbeat.interval.ms", "5000", 5)];
+    assert_eq!(group, expect);
 }
 
 #[tokio::test]

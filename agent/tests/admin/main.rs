@@ -65,8 +65,8 @@ async fn api_versions_tells_the_table() {
                 assert_eq!(features, []);
                 continue;
             }
-            assert_eq!(features, [("metadata.version".to_owned(), 27)]);
-            let supported = &response.supported_features[0];
+            assert_eq!(features, [("group.version".to_owned(), 1), ("metadata.version".to_owned(), 27)]);
+            let supported = &response.supported_features[1];
             assert_eq!((supported.min_version, supported.max_version), (27, 27));
             assert_eq!(response.finalized_features_epoch, 0, "-1 would make them unknown");
         }

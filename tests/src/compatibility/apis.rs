@@ -84,7 +84,7 @@ const NOTES: &[Note] = &[
     note(
         ApiKey::ApiVersions,
         ALL,
-        "The only feature is `metadata.version`, at its one level: 27, which is Kafka 4.1.",
+        "Features have one level each: `group.version` 1, which is KIP-848, and `metadata.version` 27, which is Kafka 4.1.",
     ),
     note(
         ApiKey::CreateTopics,
