@@ -6,6 +6,7 @@
 //! `store` it sends no other until [`Event::Stored`] came, and answers that depend on an update wait for it, so that
 //! nobody is told what a crash could take back. Must not know connections, Kafka's wire structs, or who coordinates.
 
+pub mod classic;
 pub mod consumer;
 pub mod consumer_protocol;
 mod error;

@@ -1,0 +1,7 @@
+//! The classic protocol under test: its rules one by one, and at random.
+
+mod join;
+mod random;
+mod statics;
+mod support;
+mod sync;
