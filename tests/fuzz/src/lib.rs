@@ -35,3 +35,65 @@ pub fn put<const N: usize>(bytes: &mut [u8], at: usize, value: [u8; N]) {
 pub fn has_huge_tag(message: &impl Debug) -> bool {
     format!("{message:?}").contains("unknown_tagged_fields: {-")
 }
+
+/// Evaluates an expression with a name for the type of an API's request: `with_request!(key, R => decode::<R>(body))`.
+/// All that goes through the APIs one by one goes through this list.
+#[macro_export]
+macro_rules! with_request {
+    ($key:expr, $request:ident => $run:expr) => {
+        $crate::with_request!(@ $key, $request, $run;
+            Produce ProduceRequest,
+            Fetch FetchRequest,
+            ListOffsets ListOffsetsRequest,
+            Metadata MetadataRequest,
+            OffsetCommit OffsetCommitRequest,
+            OffsetFetch OffsetFetchRequest,
+            FindCoordinator FindCoordinatorRequest,
+            JoinGroup JoinGroupRequest,
+            Heartbeat HeartbeatRequest,
+            LeaveGroup LeaveGroupRequest,
+            SyncGroup SyncGroupRequest,
+            DescribeGroups DescribeGroupsRequest,
+            ListGroups ListGroupsRequest,
+            ApiVersions ApiVersionsRequest,
+            CreateTopics CreateTopicsRequest,
+            DeleteTopics DeleteTopicsRequest,
+            DeleteRecords DeleteRecordsRequest,
+            InitProducerId InitProducerIdRequest,
+            OffsetForLeaderEpoch OffsetForLeaderEpochRequest,
+            DescribeAcls DescribeAclsRequest,
+            CreateAcls CreateAclsRequest,
+            DeleteAcls DeleteAclsRequest,
+            DescribeConfigs DescribeConfigsRequest,
+            AlterConfigs AlterConfigsRequest,
+            DescribeLogDirs DescribeLogDirsRequest,
+            CreatePartitions CreatePartitionsRequest,
+            DeleteGroups DeleteGroupsRequest,
+            ElectLeaders ElectLeadersRequest,
+            IncrementalAlterConfigs IncrementalAlterConfigsRequest,
+            AlterPartitionReassignments AlterPartitionReassignmentsRequest,
+            ListPartitionReassignments ListPartitionReassignmentsRequest,
+            OffsetDelete OffsetDeleteRequest,
+            DescribeClientQuotas DescribeClientQuotasRequest,
+            DescribeUserScramCredentials DescribeUserScramCredentialsRequest,
+            DescribeQuorum DescribeQuorumRequest,
+            UpdateFeatures UpdateFeaturesRequest,
+            DescribeCluster DescribeClusterRequest,
+            DescribeProducers DescribeProducersRequest,
+            ConsumerGroupHeartbeat ConsumerGroupHeartbeatRequest,
+            ConsumerGroupDescribe ConsumerGroupDescribeRequest,
+            GetTelemetrySubscriptions GetTelemetrySubscriptionsRequest,
+            PushTelemetry PushTelemetryRequest,
+            ListConfigResources ListConfigResourcesRequest,
+            DescribeTopicPartitions DescribeTopicPartitionsRequest,
+        )
+    };
+    (@ $key:expr, $request:ident, $run:expr; $($api:ident $type:ident,)*) => {
+        match $key {
+            $(ebb_protocol::api::ApiKey::$api => {
+                type $request = ebb_protocol::messages::$type;
+                $run
+            })*
+        }
+    };
+}

@@ -6,9 +6,9 @@
 use std::fmt::Debug;
 
 use bytes::Bytes;
-use ebb_fuzz::{has_huge_tag, within};
+use ebb_fuzz::{has_huge_tag, with_request, within};
 use ebb_protocol::{
-    api::{APIS, ApiKey},
+    api::APIS,
     frame::FRAME_LENGTH_BYTES,
     messages::{self, decode_response, encode_response},
 };
@@ -21,30 +21,8 @@ fuzz_target!(|input: &[u8]| {
     let [api, version, frame @ ..] = input else { return };
     let Some(api) = APIS.get(usize::from(*api) % APIS.len()) else { return };
     let (version, frame) = (i16::from(*version), Bytes::copy_from_slice(frame));
-    within(BYTES_MAX, || decode(api.key, version, &frame));
+    within(BYTES_MAX, || with_request!(api.key, R => read_back::<R>(version, &frame)));
 });
-
-fn decode(api: ApiKey, version: i16, frame: &Bytes) {
-    match api {
-        ApiKey::Produce => read_back::<messages::ProduceRequest>(version, frame),
-        ApiKey::Fetch => read_back::<messages::FetchRequest>(version, frame),
-        ApiKey::ListOffsets => read_back::<messages::ListOffsetsRequest>(version, frame),
-        ApiKey::Metadata => read_back::<messages::MetadataRequest>(version, frame),
-        ApiKey::ApiVersions => read_back::<messages::ApiVersionsRequest>(version, frame),
-        ApiKey::CreateTopics => read_back::<messages::CreateTopicsRequest>(version, frame),
-        ApiKey::DeleteTopics => read_back::<messages::DeleteTopicsRequest>(version, frame),
-        ApiKey::DeleteRecords => read_back::<messages::DeleteRecordsRequest>(version, frame),
-        ApiKey::InitProducerId => read_back::<messages::InitProducerIdRequest>(version, frame),
-        ApiKey::OffsetForLeaderEpoch => read_back::<messages::OffsetForLeaderEpochRequest>(version, frame),
-        ApiKey::DescribeConfigs => read_back::<messages::DescribeConfigsRequest>(version, frame),
-        ApiKey::AlterConfigs => read_back::<messages::AlterConfigsRequest>(version, frame),
-        ApiKey::CreatePartitions => read_back::<messages::CreatePartitionsRequest>(version, frame),
-        ApiKey::IncrementalAlterConfigs => {
-            read_back::<messages::IncrementalAlterConfigsRequest>(version, frame);
-        }
-        ApiKey::DescribeCluster => read_back::<messages::DescribeClusterRequest>(version, frame),
-    }
-}
 
 fn read_back<R: messages::Request>(version: i16, frame: &Bytes)
 where

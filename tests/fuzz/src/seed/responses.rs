@@ -5,14 +5,13 @@ use ebb_protocol::{
     batch::Compression,
     frame::FRAME_LENGTH_BYTES,
     messages::{
-        AlterConfigsRequest, ApiVersionsRequest, ApiVersionsResponse, BrokerId, CreatePartitionsRequest,
-        CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-        DescribeConfigsRequest, FetchRequest, FetchResponse, IncrementalAlterConfigsRequest,
-        InitProducerIdRequest, ListOffsetsRequest, MetadataRequest, MetadataResponse,
-        OffsetForLeaderEpochRequest, ProduceRequest, ProduceResponse, Request, StrBytes, TopicName,
+        ApiVersionsRequest, ApiVersionsResponse, BrokerId, FetchRequest, FetchResponse, MetadataRequest,
+        MetadataResponse, ProduceRequest, ProduceResponse, Request, StrBytes, TopicName,
         api_versions_response, encode_response, fetch_response, metadata_response, produce_response,
     },
 };
+
+use ebb_fuzz::with_request;
 
 use crate::{Seed, batches::batch};
 
@@ -28,19 +27,9 @@ fn of_api(index: u8, api: &Api) -> Vec<Seed> {
     match api.key {
         ApiKey::Produce => each_version::<ProduceRequest>(index, api, Some(produce())),
         ApiKey::Fetch => each_version::<FetchRequest>(index, api, Some(fetch())),
-        ApiKey::ListOffsets => each_version::<ListOffsetsRequest>(index, api, None),
         ApiKey::Metadata => each_version::<MetadataRequest>(index, api, Some(metadata())),
         ApiKey::ApiVersions => each_version::<ApiVersionsRequest>(index, api, Some(api_versions())),
-        ApiKey::CreateTopics => each_version::<CreateTopicsRequest>(index, api, None),
-        ApiKey::DeleteTopics => each_version::<DeleteTopicsRequest>(index, api, None),
-        ApiKey::DeleteRecords => each_version::<DeleteRecordsRequest>(index, api, None),
-        ApiKey::InitProducerId => each_version::<InitProducerIdRequest>(index, api, None),
-        ApiKey::OffsetForLeaderEpoch => each_version::<OffsetForLeaderEpochRequest>(index, api, None),
-        ApiKey::DescribeConfigs => each_version::<DescribeConfigsRequest>(index, api, None),
-        ApiKey::AlterConfigs => each_version::<AlterConfigsRequest>(index, api, None),
-        ApiKey::CreatePartitions => each_version::<CreatePartitionsRequest>(index, api, None),
-        ApiKey::IncrementalAlterConfigs => each_version::<IncrementalAlterConfigsRequest>(index, api, None),
-        ApiKey::DescribeCluster => each_version::<DescribeClusterRequest>(index, api, None),
+        other => with_request!(other, R => each_version::<R>(index, api, None)),
     }
 }
 
