@@ -1,14 +1,21 @@
 //! A group of either protocol behind one face: which machine speaks for it, and when another one takes over. A group
-//! without members takes the protocol of the first member that comes. Must not know what the machines do.
+//! without members takes the protocol of the first member that comes. One with members changes it by online migration
+//! (KIP-848): to that of the first member of the new protocol, and back when the last such member has left. Must not
+//! know what the machines do.
+
+use std::mem;
 
 use ebb_metastore::{command::CommitFence, state};
 use ebb_protocol::ids::{MemberId, Timestamp};
 
 use crate::{
-    ConsumerHeartbeat, Effects, Event, GroupError, LeaveAnswer, Reply, Topics,
+    ConsumerHeartbeat, Effects, Event, GroupError, LeaveAnswer, Reply, Ticket, Topics,
     classic::{ClassicConfig, ClassicDescription, ClassicMachine},
     consumer::{self, ConsumerConfig, ConsumerDescription, ConsumerMachine},
 };
+
+/// How many events may wait for a machine to end its update and make way for another one; more are refused.
+const DEFERRED_MAX: usize = 1_000;
 
 /// Settings of groups.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +31,8 @@ pub struct GroupConfig {
 pub struct Group {
     config: GroupConfig,
     machine: Machine,
+    /// Events that need another machine than the one that has an update in flight.
+    deferred: Vec<Event>,
 }
 
 /// The machine that speaks for a group.
@@ -35,6 +44,14 @@ enum Machine {
     Classic(ClassicMachine),
     /// KIP-848.
     Consumer(ConsumerMachine),
+}
+
+/// Why no machine can take an event now.
+enum Obstacle {
+    /// The present one must end its update first.
+    Busy,
+    /// None ever will.
+    Refused(GroupError),
 }
 
 /// A group as the Describe APIs show it.
@@ -53,105 +70,120 @@ impl Group {
     #[must_use]
     pub fn load(group: &state::Group, config: GroupConfig, now: Timestamp) -> Self {
         let machine = match &group.body {
-            state::GroupBody::Consumer(shared, members) => {
-                Machine::Consumer(ConsumerMachine::load(shared, members, config.consumer, now))
-            }
+            state::GroupBody::Simple => Machine::None,
             state::GroupBody::Classic(shared, members) => {
                 Machine::Classic(ClassicMachine::load(shared, members, config.classic, now))
             }
-            state::GroupBody::Simple => Machine::None,
+            state::GroupBody::Consumer(shared, members) => {
+                Machine::Consumer(ConsumerMachine::load(shared, members, config.consumer, now))
+            }
         };
-        Self { config, machine }
+        Self { config, machine, deferred: Vec::new() }
     }
 
     /// Takes an event in.
     pub fn handle(&mut self, now: Timestamp, event: Event, topics: &dyn Topics) -> Effects {
-        let sent_away = match &event {
-            Event::Join(..) => {
-                self.choose_classic();
-                Ok(Effects::default())
-            }
-            Event::ConsumerHeartbeat(_, said) => self.choose_consumer(now, said, topics),
-            _ => Ok(Effects::default()),
+        let stored = match &event {
+            Event::Stored(result) => Some(result.clone()),
+            _ => None,
         };
-        let mut effects = match sent_away {
-            Ok(effects) => effects,
-            Err(error) => {
-                return Effects { replies: refusal(&event, error).into_iter().collect(), store: None };
+        let mut effects = self.route(now, event, topics);
+        match stored {
+            None => {}
+            Some(Ok(())) => {
+                for event in mem::take(&mut self.deferred) {
+                    append(&mut effects, self.route(now, event, topics));
+                }
             }
-        };
-        let further = match &mut self.machine {
-            Machine::Classic(machine) => machine.handle(now, event),
-            Machine::Consumer(machine) => machine.handle(now, event, topics),
-            Machine::None => {
-                let replies = refusal(&event, GroupError::UnknownMember).into_iter().collect();
-                Effects { replies, store: None }
+            Some(Err(error)) => {
+                let refuse = |event: &Event| refusal(event, GroupError::from(error.clone()));
+                effects.replies.extend(mem::take(&mut self.deferred).iter().filter_map(refuse));
             }
-        };
-        effects.replies.extend(further.replies);
-        effects.store = further.store;
+        }
         self.downgrade(now, topics);
         effects
     }
 
-    /// Makes a machine for a member that joins by JoinGroup, where there is none, or none with members.
-    fn choose_classic(&mut self) {
-        let is_free = match &self.machine {
-            Machine::None => true,
-            Machine::Classic(_) => false,
-            Machine::Consumer(machine) => machine.is_idle(),
+    /// Gives an event to the machine whose it is.
+    fn route(&mut self, now: Timestamp, event: Event, topics: &dyn Topics) -> Effects {
+        if !is_consumer_join(&event) {
+            // One that has just been loaded, and was on its way.
+            self.downgrade(now, topics);
+        }
+        let mut effects = match self.make_way(now, &event, topics) {
+            Ok(effects) => effects,
+            Err(Obstacle::Busy) if self.deferred.len() < DEFERRED_MAX => {
+                self.deferred.push(event);
+                return Effects::default();
+            }
+            Err(Obstacle::Busy) => {
+                let full = GroupError::Unavailable("too many requests of the group wait".to_owned());
+                return Effects { replies: refusal(&event, full).into_iter().collect(), store: None };
+            }
+            Err(Obstacle::Refused(error)) => {
+                return Effects { replies: refusal(&event, error).into_iter().collect(), store: None };
+            }
         };
-        if is_free {
-            self.machine = Machine::Classic(ClassicMachine::new(self.config.classic));
-        }
+        let more = match &mut self.machine {
+            Machine::Classic(machine) => machine.handle(now, event),
+            Machine::Consumer(machine) => machine.handle(now, event, topics),
+            // Nothing that is no request concerns a group where nobody is.
+            Machine::None => Effects::default(),
+        };
+        append(&mut effects, more);
+        effects
     }
 
-    /// Makes a machine for a member of KIP-848 that joins, where there is none, or none with members. A classic group
-    /// of consumers goes on under the new protocol (online migration); those who wait in it are sent to join again.
-    fn choose_consumer(
-        &mut self,
-        now: Timestamp,
-        said: &ConsumerHeartbeat,
-        topics: &dyn Topics,
-    ) -> Result<Effects, GroupError> {
-        let config = self.config.consumer;
-        let joins = said.epoch == 0;
-        if !matches!(self.machine, Machine::Consumer(_)) {
-            consumer::check_request(said)?;
-        }
-        match &mut self.machine {
-            Machine::Consumer(_) => Ok(Effects::default()),
-            _ if !joins => Err(GroupError::UnknownGroup),
-            Machine::None => {
-                self.machine = Machine::Consumer(ConsumerMachine::new(config));
-                Ok(Effects::default())
+    /// Puts the machine in place that an event needs; the effects are what the one before has left to say.
+    fn make_way(&mut self, now: Timestamp, event: &Event, topics: &dyn Topics) -> Result<Effects, Obstacle> {
+        match (&mut self.machine, event) {
+            (Machine::None, Event::ConsumerHeartbeat(_, said)) => {
+                check_request(said)?;
+                if said.epoch != 0 {
+                    return Err(Obstacle::Refused(GroupError::UnknownGroup));
+                }
+                self.machine = Machine::Consumer(ConsumerMachine::new(self.config.consumer));
             }
-            Machine::Classic(machine) if machine.is_idle() => {
-                self.machine = Machine::Consumer(ConsumerMachine::new(config));
-                Ok(Effects::default())
+            (Machine::None, Event::Join(..) | Event::Sync(..) | Event::Heartbeat(..) | Event::Leave(..)) => {
+                self.machine = Machine::Classic(ClassicMachine::new(self.config.classic));
             }
-            // The update in flight is one of the classic machine, so it must end first.
-            Machine::Classic(machine) if machine.is_recording() => {
-                Err(GroupError::Unavailable("the group is being recorded".to_owned()))
-            }
-            Machine::Classic(machine) => {
+            (Machine::Classic(machine), Event::ConsumerHeartbeat(_, said)) if said.epoch == 0 => {
+                check_request(said)?;
+                if machine.is_recording() {
+                    return Err(Obstacle::Busy);
+                }
                 let (shared, members) = machine.snapshot();
-                let upgraded = ConsumerMachine::from_classic(&shared, &members, config, now, topics);
-                let upgraded = upgraded.ok_or(GroupError::UnknownGroup)?;
-                let sent_away = machine.give_up();
-                self.machine = Machine::Consumer(upgraded);
-                Ok(sent_away)
+                let config = self.config.consumer;
+                let next = if members.is_empty() {
+                    Some(ConsumerMachine::new(config))
+                } else {
+                    ConsumerMachine::from_classic(&shared, &members, config, now, topics)
+                };
+                // As in Kafka: to this member there is no group that it could join.
+                let next = next.ok_or(Obstacle::Refused(GroupError::UnknownGroup))?;
+                let effects = machine.give_up();
+                self.machine = Machine::Consumer(next);
+                return Ok(effects);
             }
+            (Machine::Consumer(machine), Event::Join(..)) => {
+                if machine.is_idle() {
+                    self.machine = Machine::Classic(ClassicMachine::new(self.config.classic));
+                } else if !machine.has_members() {
+                    return Err(Obstacle::Busy);
+                }
+            }
+            _ => {}
         }
+        Ok(Effects::default())
     }
 
-    /// A consumer group whose last member of KIP-848 has left goes on as a classic group.
+    /// Makes the group a classic one again when all its members speak the classic protocol.
     fn downgrade(&mut self, now: Timestamp, topics: &dyn Topics) {
         if let Machine::Consumer(machine) = &self.machine
             && let Some((shared, members)) = machine.as_classic(topics)
         {
-            let classic = ClassicMachine::take_over(&shared, &members, self.config.classic, now);
-            self.machine = Machine::Classic(classic);
+            let next = ClassicMachine::take_over(&shared, &members, self.config.classic, now);
+            self.machine = Machine::Classic(next);
         }
     }
 
@@ -176,7 +208,8 @@ impl Group {
     }
 
     /// On whose behalf an offset commit may be recorded. `generation` is the generation or member epoch that the
-    /// request names, -1 for a commit from outside the group, whose member id is empty.
+    /// request names, -1 for a commit from outside the group, whose member id is empty. To a classic group, a
+    /// member's commit counts as its heartbeat.
     ///
     /// # Errors
     /// What Kafka answers: [`GroupError::UnknownMember`], [`GroupError::IllegalGeneration`],
@@ -210,11 +243,12 @@ impl Group {
     /// True when nothing waits and there is no member: the group may be dropped from memory.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        match &self.machine {
+        let is_idle = match &self.machine {
             Machine::None => true,
             Machine::Classic(machine) => machine.is_idle(),
             Machine::Consumer(machine) => machine.is_idle(),
-        }
+        };
+        is_idle && self.deferred.is_empty()
     }
 }
 
@@ -230,8 +264,23 @@ impl Description {
     }
 }
 
+fn check_request(said: &ConsumerHeartbeat) -> Result<(), Obstacle> {
+    consumer::check_request(said).map_err(Obstacle::Refused)
+}
+
+fn is_consumer_join(event: &Event) -> bool {
+    matches!(event, Event::ConsumerHeartbeat(_, said) if said.epoch == 0)
+}
+
+/// Effects of one event after those of another. A machine with an update in flight gives no other, so at most one of
+/// both has one.
+fn append(effects: &mut Effects, more: Effects) {
+    effects.replies.extend(more.replies);
+    effects.store = effects.store.take().or(more.store);
+}
+
 /// The answer that refuses a request; `None` for events that are none.
-pub(crate) fn refusal(event: &Event, error: GroupError) -> Option<(crate::Ticket, Reply)> {
+pub(crate) fn refusal(event: &Event, error: GroupError) -> Option<(Ticket, Reply)> {
     match event {
         Event::Join(ticket, _) => Some((*ticket, Reply::Join(Err(error)))),
         Event::Sync(ticket, _) => Some((*ticket, Reply::Sync(Err(error)))),
@@ -245,3 +294,6 @@ pub(crate) fn refusal(event: &Event, error: GroupError) -> Option<(crate::Ticket
         Event::Stored(_) | Event::TopicsChanged | Event::Tick => None,
     }
 }
+
+#[cfg(test)]
+mod tests;
