@@ -1,6 +1,7 @@
 //! Groups over sockets: coordinators, committed offsets, members of both protocols, tools, and the codes that clients
 //! get for requests that do not hold.
 
+mod classic;
 #[path = "../common/mod.rs"]
 mod common;
 mod consumer;
