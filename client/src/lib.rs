@@ -13,6 +13,7 @@ mod rpc;
 mod server;
 pub mod transport;
 pub mod trust;
+pub mod tunnel;
 
 pub use admin::Admin;
 pub use client::{Client, ClientBuilder};

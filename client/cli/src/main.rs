@@ -14,6 +14,7 @@ mod produce;
 mod progress;
 mod sweeper;
 mod topic;
+mod tunnel;
 
 use std::{io, process::ExitCode};
 
@@ -48,6 +49,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Topic(args) => topic::run(args.command).await,
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
+        Command::Tunnel(args) => tunnel::run(args).await,
         Command::Bench { command } => bench::run(command).await,
         Command::Fsck(args) => fsck::run(args).await,
     }

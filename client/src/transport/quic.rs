@@ -29,6 +29,11 @@ const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// is sent. It is longer than any request may go unanswered, so a connection with a request in flight is never
 /// dropped for idleness.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for a connection with streams of others on it, which may wait for an answer without end: keep-alives
+/// are sent, and silence this long means that the server or the way to it is lost.
+const IDLE_TIMEOUT_SHARED: Duration = Duration::from_secs(20);
+/// How often a connection with streams of others on it shows that it lives. Four in a row may be lost.
+const KEEP_ALIVE_SHARED: Duration = Duration::from_secs(5);
 /// How long closing waits for the servers to hear of it.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// The code with which a client closes its connections.
@@ -42,7 +47,15 @@ const NETWORK_PAYLOAD_BYTES_MAX: u16 = 8_952;
 #[derive(Debug)]
 pub(crate) struct QuicDialer {
     trust: Trust,
+    liveness: Liveness,
     endpoints: Mutex<Endpoints>,
+}
+
+/// How a connection finds out that its server is gone.
+#[derive(Debug, Clone, Copy)]
+struct Liveness {
+    idle_timeout: Duration,
+    keep_alive: Option<Duration>,
 }
 
 #[derive(Debug, Default)]
@@ -52,8 +65,16 @@ struct Endpoints {
 }
 
 impl QuicDialer {
+    /// Connections for requests of this process, each of which has a time-out.
     pub(crate) fn new(trust: Trust) -> Self {
-        Self { trust, endpoints: Mutex::default() }
+        let liveness = Liveness { idle_timeout: IDLE_TIMEOUT, keep_alive: None };
+        Self { trust, liveness, endpoints: Mutex::default() }
+    }
+
+    /// Connections for streams of other processes, whose time-outs are not known here.
+    pub(crate) fn shared(trust: Trust) -> Self {
+        let liveness = Liveness { idle_timeout: IDLE_TIMEOUT_SHARED, keep_alive: Some(KEEP_ALIVE_SHARED) };
+        Self { trust, liveness, endpoints: Mutex::default() }
     }
 
     fn endpoint(&self, remote: SocketAddr) -> Result<Endpoint, Error> {
@@ -87,7 +108,7 @@ fn bind(local: IpAddr) -> std::io::Result<Endpoint> {
     Endpoint::new(config, None, socket.into(), Arc::new(TokioRuntime))
 }
 
-fn transport_config(remote: SocketAddr) -> TransportConfig {
+fn transport_config(remote: SocketAddr, liveness: Liveness) -> TransportConfig {
     let mut mtu = MtuDiscoveryConfig::default();
     let loopback = remote.ip().is_loopback();
     mtu.upper_bound(if loopback { UDP_PAYLOAD_BYTES_MAX } else { NETWORK_PAYLOAD_BYTES_MAX });
@@ -96,8 +117,8 @@ fn transport_config(remote: SocketAddr) -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES)
-        .max_idle_timeout(IdleTimeout::try_from(IDLE_TIMEOUT).ok())
-        .keep_alive_interval(None)
+        .max_idle_timeout(IdleTimeout::try_from(liveness.idle_timeout).ok())
+        .keep_alive_interval(liveness.keep_alive)
         .mtu_discovery_config(Some(mtu))
         // Servers open no streams and send no datagrams.
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
@@ -115,7 +136,7 @@ impl Dialer for QuicDialer {
         let mut last = None;
         for remote in resolve(server).await? {
             let mut config = ClientConfig::new(tls.clone());
-            config.transport_config(Arc::new(transport_config(remote)));
+            config.transport_config(Arc::new(transport_config(remote, self.liveness)));
             let connecting = self
                 .endpoint(remote)?
                 .connect_with(config, remote, &server.host)

@@ -9,3 +9,4 @@ pub mod history;
 pub mod http;
 pub mod load;
 pub mod program;
+pub mod tunnel;

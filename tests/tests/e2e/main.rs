@@ -9,3 +9,4 @@ mod idle;
 mod remote;
 mod sharing;
 mod tools;
+mod tunnel;

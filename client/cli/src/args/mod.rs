@@ -2,6 +2,7 @@
 
 mod agent;
 mod bench;
+mod tunnel;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use agent::{AgentArgs, DevArgs, Tuning};
 pub(crate) use bench::{BenchCommand, ColdStartArgs, LatencyArgs, LoadArgs, ReadArgs};
+pub(crate) use tunnel::TunnelArgs;
 
 /// Where the tools look for an agent when nothing else is said.
 const SERVER_DEFAULT: &str = "quic://127.0.0.1:9093";
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Produce(ProduceArgs),
     /// Read records to standard output
     Consume(ConsumeArgs),
+    /// Give Kafka clients of this machine the transport QUIC: carry their TCP connections to an agent
+    Tunnel(TunnelArgs),
     /// Measure a running cluster, or a cold start
     Bench {
         #[command(subcommand)]
