@@ -41,6 +41,8 @@ pub(crate) struct Cluster {
     next_seed: AtomicUsize,
     nodes: Mutex<BTreeMap<ServerAddress, Arc<Node>>>,
     view: Mutex<View>,
+    /// Who coordinated which group when it was last asked.
+    pub(crate) coordinators: Mutex<BTreeMap<Arc<str>, ServerAddress>>,
 }
 
 /// A clock that can stand in a struct that derives Debug.
@@ -101,7 +103,20 @@ impl Cluster {
             next_seed: AtomicUsize::new(0),
             nodes: Mutex::default(),
             view: Mutex::default(),
+            coordinators: Mutex::default(),
         }
+    }
+
+    /// How the cluster's agents are talked to.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// All agents that there are now.
+    pub(crate) async fn all_nodes(&self) -> Result<Vec<Arc<Node>>, Error> {
+        self.refresh_brokers().await?;
+        let brokers = self.view.lock().brokers.clone();
+        Ok(brokers.values().map(|server| self.node(server)).collect())
     }
 
     /// Ends all connections.
@@ -111,7 +126,7 @@ impl Cluster {
     }
 
     /// The node of an address; there is one per address.
-    fn node(&self, server: &ServerAddress) -> Arc<Node> {
+    pub(crate) fn node(&self, server: &ServerAddress) -> Arc<Node> {
         let mut nodes = self.nodes.lock();
         let make = || Arc::new(Node::new(server.clone(), self.settings.clone()));
         nodes.entry(server.clone()).or_insert_with(make).clone()

@@ -108,9 +108,11 @@ impl Error {
             None => subject.into(),
         };
         match code {
-            C::UnknownTopicOrPartition | C::UnknownTopicId | C::InconsistentTopicId | C::ResourceNotFound => {
-                Self::NotFound { message, code }
-            }
+            C::UnknownTopicOrPartition
+            | C::UnknownTopicId
+            | C::InconsistentTopicId
+            | C::ResourceNotFound
+            | C::GroupIdNotFound => Self::NotFound { message, code },
             C::TopicAuthorizationFailed
             | C::GroupAuthorizationFailed
             | C::ClusterAuthorizationFailed

@@ -39,7 +39,7 @@ async fn read(client: &Client, args: &ConsumeArgs, start: Start) -> Result<(), F
     }
 }
 
-fn start(text: &str) -> Result<Start, Failure> {
+pub(crate) fn start(text: &str) -> Result<Start, Failure> {
     match text {
         "beginning" => return Ok(Start::Earliest),
         "end" => return Ok(Start::Latest),

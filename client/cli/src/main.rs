@@ -8,6 +8,7 @@ mod config;
 mod connect;
 mod consume;
 mod fsck;
+mod group;
 mod input;
 mod output;
 mod produce;
@@ -47,6 +48,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Dev(args) => agent::dev(args).await,
         Command::Agent(args) => agent::agent(*args).await,
         Command::Topic(args) => topic::run(args.command).await,
+        Command::Group(args) => group::run(args.command).await,
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
         Command::Tunnel(args) => tunnel::run(args).await,

@@ -1,6 +1,8 @@
-//! Administrative calls: topics, their configuration, their offsets, and the cluster.
+//! Administrative calls: topics, their configuration, their offsets, groups, and the cluster.
 
 mod config;
+mod group_types;
+mod groups;
 mod offsets;
 mod topics;
 mod types;
@@ -8,6 +10,7 @@ mod types;
 use std::sync::Arc;
 
 use ebb_protocol::messages::{DescribeClusterRequest, DescribeClusterResponse};
+pub use group_types::{GroupDescription, GroupMember, GroupOffset, GroupProtocol, ListedGroup};
 pub(crate) use offsets::look_up;
 pub use types::{
     Broker, Cluster, Config, ConfigChange, ConfigSource, ListedOffset, NewTopic, OffsetSpec,

@@ -5,6 +5,7 @@ mod clients;
 mod contract;
 mod crash;
 mod flights;
+mod groups;
 mod idle;
 mod remote;
 mod sharing;

@@ -2,6 +2,7 @@
 
 mod agent;
 mod bench;
+mod group;
 mod tunnel;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use agent::{AgentArgs, DevArgs, Tuning};
 pub(crate) use bench::{BenchCommand, ColdStartArgs, LatencyArgs, LoadArgs, ReadArgs};
+pub(crate) use group::{GroupArgs, GroupCommand};
 pub(crate) use tunnel::TunnelArgs;
 
 /// Where the tools look for an agent when nothing else is said.
@@ -32,6 +34,8 @@ pub(crate) enum Command {
     Agent(Box<AgentArgs>),
     /// Create, list, describe, alter and delete topics
     Topic(TopicArgs),
+    /// List, describe and delete groups, and set where they go on reading
+    Group(GroupArgs),
     /// Write records from a file or standard input, one a line
     Produce(ProduceArgs),
     /// Read records to standard output
