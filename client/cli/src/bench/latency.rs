@@ -83,6 +83,10 @@ fn tick(interval: Duration, length: Duration) -> mpsc::Receiver<Instant> {
         let started = Instant::now();
         let mut due = started;
         while due < started + length {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a benchmark measures the real clock, as exactly as it can"
+            )]
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
             // The receiver ends early when a record could not be sent.
             if ticks.blocking_send(due).is_err() {
