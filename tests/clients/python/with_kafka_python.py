@@ -3,7 +3,6 @@
 import contract
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.errors import GroupIdNotFoundError, InvalidTopicError, UnknownTopicOrPartitionError
 from kafka.structs import OffsetAndMetadata
 
@@ -38,15 +37,15 @@ def read(options):
     consumer.close()
 
 
-class Member(ConsumerRebalanceListener):
-    """A member of a group: it commits exactly what it has printed."""
+class Member:
+    """A member of a group: it commits exactly what it has printed, before it polls again, since that may rebalance."""
 
     def __init__(self, options):
         self.consumer = KafkaConsumer(
             bootstrap_servers=options.bootstrap, group_id=options.group, auto_offset_reset="earliest",
             enable_auto_commit=False, heartbeat_interval_ms=300)
         self.positions = {}
-        self.consumer.subscribe([options.topic], listener=self)
+        self.consumer.subscribe([options.topic])
 
     def run(self, count, end):
         """Reads `count` records, or until the end is set."""
@@ -58,10 +57,10 @@ class Member(ConsumerRebalanceListener):
                     contract.record(record.partition, record.offset, record.key, record.value)
                     at = TopicPartition(record.topic, record.partition)
                     self.positions[at] = OffsetAndMetadata(record.offset + 1, "", -1)
+            self.commit()
             if (now := self.consumer.assignment()) != told:
                 told = set(now)
                 contract.step("assigned", partitions=sorted(partition.partition for partition in told))
-        self.commit()
         self.consumer.close(autocommit=False)
 
     def commit(self):
@@ -69,13 +68,6 @@ class Member(ConsumerRebalanceListener):
         if self.positions:
             self.consumer.commit(self.positions)
         self.positions = {}
-
-    def on_partitions_revoked(self, revoked):
-        """Before partitions are taken away."""
-        self.commit()
-
-    def on_partitions_assigned(self, assigned):
-        """What it has is told after the poll."""
 
 
 def topics(options):

@@ -9,5 +9,6 @@ mod groups;
 mod idle;
 mod remote;
 mod sharing;
+mod streams;
 mod tools;
 mod tunnel;

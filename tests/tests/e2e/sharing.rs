@@ -19,8 +19,18 @@ const POLL: Duration = Duration::from_millis(10);
 const SHARED: i32 = 6;
 
 #[tokio::test]
+async fn jvm_classic() {
+    works(Foreign::Jvm, "classic").await;
+}
+
+#[tokio::test]
 async fn jvm_consumer() {
     works(Foreign::Jvm, "consumer").await;
+}
+
+#[tokio::test]
+async fn franz_go_classic() {
+    works(Foreign::FranzGo, "classic").await;
 }
 
 #[tokio::test]
@@ -29,8 +39,38 @@ async fn franz_go_consumer() {
 }
 
 #[tokio::test]
+async fn sarama_classic() {
+    works(Foreign::Sarama, "classic").await;
+}
+
+#[tokio::test]
+async fn kafkajs_classic() {
+    works(Foreign::Kafkajs, "classic").await;
+}
+
+#[tokio::test]
+async fn kafka_python_classic() {
+    works(Foreign::KafkaPython, "classic").await;
+}
+
+#[tokio::test]
+async fn aiokafka_classic() {
+    works(Foreign::Aiokafka, "classic").await;
+}
+
+#[tokio::test]
+async fn confluent_classic() {
+    works(Foreign::Confluent, "classic").await;
+}
+
+#[tokio::test]
 async fn confluent_consumer() {
     works(Foreign::Confluent, "consumer").await;
+}
+
+#[tokio::test]
+async fn rdkafka_classic() {
+    works(Foreign::Rdkafka, "classic").await;
 }
 
 async fn works(foreign: Foreign, protocol: &str) {
