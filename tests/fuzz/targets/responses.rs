@@ -32,8 +32,10 @@ where
     // The encoder refuses what its version cannot say.
     let Ok(frame) = encode_response::<R>(&response, version, 1) else { return };
     let again = decode_response::<R>(&frame.slice(FRAME_LENGTH_BYTES..), version);
+    // A quota may be no number, which equals nothing, not even itself.
+    let reads_alike = || again.as_ref().is_ok_and(|again| format!("{again:?}") == format!("{response:?}"));
     assert!(
-        again.as_ref() == Ok(&response) || has_huge_tag(&response),
+        again.as_ref() == Ok(&response) || has_huge_tag(&response) || reads_alike(),
         "{response:?} was read back as {again:?}"
     );
 }
