@@ -54,8 +54,11 @@ pub(super) fn partitions<'a>(topics: impl Iterator<Item = (Uuid, &'a [i32])>) ->
     for (topic, indices) in topics.filter(|(_, indices)| !indices.is_empty()) {
         let there: &mut Vec<_> = partitions.entry(TopicId(topic)).or_default();
         there.extend(indices.iter().copied().map(PartitionIndex));
-        there.sort_unstable();
-        there.dedup();
+    }
+    // Once at the end: a request may name one topic very often.
+    for indices in partitions.values_mut() {
+        indices.sort_unstable();
+        indices.dedup();
     }
     partitions
 }
