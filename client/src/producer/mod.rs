@@ -133,8 +133,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// How long a batch may wait for more records. With nothing on its way a batch leaves at once; the more requests
-    /// of its lane are unanswered, the longer it waits, up to this. Default: 5 ms.
+    /// How long a batch may wait for more records. With one request at most on its lane's way a batch leaves at once;
+    /// the more of them are unanswered, the longer it waits, up to this. Default: 5 ms.
     pub fn linger(mut self, linger: Duration) -> Self {
         self.linger = linger;
         self
