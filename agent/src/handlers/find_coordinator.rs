@@ -18,8 +18,7 @@ use ebb_protocol::{
     },
 };
 
-use super::{Call, errors::Failure};
-use crate::metrics::Transport;
+use super::{Call, errors::Failure, placement::endpoint};
 
 /// What a key names.
 const GROUP: i8 = 0;
@@ -58,11 +57,8 @@ pub(super) async fn answer(call: Call, request: FindCoordinatorRequest) -> FindC
 
 fn find(call: &Call, key: &str) -> Result<(BrokerId, Endpoint), Failure> {
     let reached = |agent: &Agent| {
-        let endpoint = match call.handlers.transport {
-            Transport::Kafka => &agent.kafka,
-            Transport::Quic => &agent.quic,
-        };
-        Some((agent.id, BrokerId(agent.broker.0), endpoint.clone()?))
+        let endpoint = endpoint(agent, call.handlers.transport)?;
+        Some((agent.id, BrokerId(agent.broker.0), endpoint.clone()))
     };
     let group = GroupId::from(key);
     let coordinator = |state: &State| state.coordinator(&group).and_then(reached);

@@ -37,13 +37,9 @@ impl Placement {
     /// The live agents as clients of `transport` see them, from the agent `own`.
     pub(super) fn new(state: &State, transport: Transport, own: AgentId) -> Self {
         let zone = state.agents().find(|agent| agent.id == own).map(|agent| agent.zone.clone());
-        let reached = |agent: &Agent| match transport {
-            Transport::Kafka => agent.kafka.clone(),
-            Transport::Quic => agent.quic.clone(),
-        };
         let mut placement = Self { brokers: Vec::new(), candidates: Vec::new(), own: None };
         for agent in state.agents() {
-            let Some(endpoint) = reached(agent) else { continue };
+            let Some(endpoint) = endpoint(agent, transport).cloned() else { continue };
             let id = BrokerId(agent.broker.0);
             if agent.id == own {
                 placement.own = Some(id);
@@ -73,6 +69,14 @@ impl Call {
     pub(super) fn placement(&self) -> Placement {
         let read = |state: &State| Placement::new(state, self.handlers.transport, self.handlers.agent);
         self.broker().metastore().read(read)
+    }
+}
+
+/// Where clients of a transport reach an agent; `None` when it does not listen there.
+pub(super) fn endpoint(agent: &Agent, transport: Transport) -> Option<&Endpoint> {
+    match transport {
+        Transport::Kafka => agent.kafka.as_ref(),
+        Transport::Quic => agent.quic.as_ref(),
     }
 }
 
