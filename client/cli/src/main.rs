@@ -34,11 +34,11 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    output::finish(prepare().and_then(|runtime| runtime.block_on(run(cli.command))))
+    output::finish(prepare(&cli.log).and_then(|runtime| runtime.block_on(run(cli.command))))
 }
 
-fn prepare() -> Result<tokio::runtime::Runtime, Failure> {
-    let filter = EnvFilter::try_from_env("EBB_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+fn prepare(log: &str) -> Result<tokio::runtime::Runtime, Failure> {
+    let filter = EnvFilter::try_new(log).map_err(Failure::with(format!("--log {log}")))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::with("runtime"))
 }

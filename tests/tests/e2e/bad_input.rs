@@ -44,7 +44,7 @@ async fn the_tools_say_what_is_wrong_in_a_line() {
     let server = ebb.dev(&[]).await;
     server.create("taken", 2);
     let long = "a".repeat(2_000_000);
-    let cases: [(&[&str], &str, &[&str]); 18] = [
+    let cases: [(&[&str], &str, &[&str]); 19] = [
         (&["produce", "absent"], "x\n", &["\"absent\"", "create it"]),
         (&["consume", "absent", "--exit-at-end"], "", &["\"absent\""]),
         (&["topic", "describe", "absent"], "", &["\"absent\""]),
@@ -71,6 +71,7 @@ async fn the_tools_say_what_is_wrong_in_a_line() {
             &["127.0.0.1:1", "check that the server runs"],
         ),
         (&["topic", "list", "--server", "http://localhost"], "", &["http://localhost", "quic://HOST:PORT"]),
+        (&["topic", "list", "--log", "ebb_agent=loud"], "", &["--log ebb_agent=loud", "invalid"]),
     ];
     for (arguments, input, words) in cases {
         said(&server.run(arguments, input.as_bytes()), 1, words);

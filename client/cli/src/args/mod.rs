@@ -23,6 +23,9 @@ const SERVER_DEFAULT: &str = "quic://127.0.0.1:9093";
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+    /// What to log to standard error: a level, or levels by module, as in `info` or `warn,ebb_agent=debug`
+    #[arg(long, global = true, env = "EBB_LOG", default_value = "warn", value_name = "FILTER")]
+    pub(crate) log: String,
 }
 
 /// What to do.
