@@ -71,7 +71,7 @@ async fn the_tools_say_what_is_wrong_in_a_line() {
             &["127.0.0.1:1", "check that the server runs"],
         ),
         (&["topic", "list", "--server", "http://localhost"], "", &["http://localhost", "quic://HOST:PORT"]),
-        (&["topic", "list", "--log", "ebb_agent=loud"], "", &["--log ebb_agent=loud", "invalid"]),
+        (&["topic", "list", "--log", "ebb_agent=loud"], "", &["--log ebb_agent=loud", "\"debug\""]),
     ];
     for (arguments, input, words) in cases {
         said(&server.run(arguments, input.as_bytes()), 1, words);
