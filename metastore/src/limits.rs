@@ -28,6 +28,10 @@ pub const AGENTS_MAX: usize = 1_024;
 /// Sealed agents that are remembered, so that a late copy of their registration does not bring them back.
 pub const SEALED_AGENTS_MAX: usize = 4_096;
 
+/// How far one entry may move the state's clock, in milliseconds: an hour. A clock that leaps farther, because it was
+/// set wrong or because nobody wrote anything for so long, counts for this much, so that nothing expires by a leap.
+pub const CLOCK_STEP_MAX_MS: i64 = 60 * 60 * 1_000;
+
 /// Bytes of an agent's host name and of its zone.
 pub const AGENT_TEXT_BYTES_MAX: usize = 255;
 
@@ -90,4 +94,8 @@ const _: () =
     assert!(PARTITIONS_PER_TOPIC_MAX as usize <= PARTITIONS_MAX, "one topic must fit into a cluster");
 const _: () =
     assert!(OFFSETS_PER_GROUP_MAX * OFFSET_BYTES <= GROUP_BYTES_MAX, "a full group must fit its bytes");
+const _: () = assert!(
+    CLOCK_STEP_MAX_MS * 24 <= OFFSETS_RETENTION_MS && CLOCK_STEP_MAX_MS * 24 <= PRODUCER_IDLE_MS,
+    "a few leaps of a clock must not let anything expire"
+);
 const _: () = assert!(MEMBER_BYTES_MAX < GROUP_BYTES_MAX && GROUP_BYTES_MAX < GROUPS_BYTES_MAX);

@@ -121,7 +121,7 @@ fn version_1_is_read_from_the_golden_bytes() {
     assert_eq!(world.state.topic_id(&support::name("two")), Some(topic(2)));
     assert_eq!(world.commit(0, vec![numbered(ProducerId(0), 0, 2, 3)]), [duplicate(2)]);
     assert_eq!(world.commit(0, vec![batch(1)]), [appended(5)]);
-    world.time += PRODUCER_IDLE_MS.max(OFFSETS_RETENTION_MS + OFFSETS_CHECK_MS);
+    world.wait_until(world.time + PRODUCER_IDLE_MS.max(OFFSETS_RETENTION_MS + OFFSETS_CHECK_MS));
     world.run(create_topic(3, "three", 1));
     let [outcome] = world.commit(0, vec![numbered(ProducerId(0), 0, 5, 1)])[..] else { panic!("one batch") };
     assert!(matches!(outcome, BatchOutcome::Refused(_)), "the producer was idle for too long: {outcome:?}");

@@ -7,6 +7,7 @@ use ebb_metastore::log::{
     CommitLog, RetryConfig,
     bucket::{BucketLog, ProbeError, probe},
     memory::MemoryLog,
+    store_clock::{self, ClockError},
 };
 use ebb_protocol::ids::IdSource;
 use ebb_segment::{
@@ -38,10 +39,14 @@ pub enum OpenStorageError {
     /// The object store cannot keep a commit log.
     #[error("{0}")]
     Probe(#[from] ProbeError),
+    /// This machine's clock is wrong.
+    #[error("{0}")]
+    Clock(#[from] ClockError),
 }
 
 impl Storage {
-    /// Opens the storage that the settings name. A bucket is asked once whether it can keep a commit log.
+    /// Opens the storage that the settings name. A bucket is asked once whether it can keep a commit log, and each
+    /// time what time it is.
     ///
     /// # Errors
     /// [`OpenStorageError`] names the store and the remedy.
@@ -49,11 +54,15 @@ impl Storage {
         let counted = CountedStore::new(open(&config.store)?);
         let requests = Some(counted.counters());
         let store: Arc<dyn ObjectStore> = Arc::new(counted);
+        let is_local = is_local(&config.store);
+        if !is_local {
+            store_clock::check(&store, &environment.clock, &environment.random.fork()).await?;
+        }
         let log: Arc<dyn CommitLog> = match config.commit_log {
             CommitLogConfig::Memory => Arc::new(MemoryLog::new()),
             CommitLogConfig::Bucket => {
                 let ids = IdSource::new(environment.clock.clone(), environment.random.fork());
-                if !creates_exclusively(&config.store) {
+                if !is_local {
                     probe(&store, &ids, &environment.random.fork()).await?;
                 }
                 Arc::new(BucketLog::new(store.clone(), environment.random.fork(), RetryConfig::default()))
@@ -63,7 +72,8 @@ impl Storage {
     }
 }
 
-/// Whether creating an object is known to have one winner: the kernel sees to it in a directory, a lock in memory.
-fn creates_exclusively(url: &str) -> bool {
+/// Whether the store is this machine: creating an object has one winner, since the kernel sees to it in a directory and
+/// a lock in memory, and its clock is the machine's.
+fn is_local(url: &str) -> bool {
     url.starts_with("file:") || url.starts_with("memory:")
 }

@@ -33,7 +33,10 @@ impl State {
         if !well_formed || !once || said.agent != entry.agent {
             return Err(Refusal::Malformed);
         }
-        let agent = self.agents.register(said, entry.number, self.time);
+        if self.agents.is_new() {
+            self.time = entry.time.max(Timestamp(0));
+        }
+        let agent = self.agents.register(said, entry, self.time);
         Ok(Outcome::AgentRegistered { broker: agent.broker, epoch: agent.epoch })
     }
 
@@ -56,9 +59,14 @@ impl State {
         Ok(Outcome::Done)
     }
 
-    pub(super) fn raise_sweep_boundary(&mut self, minted_before: Timestamp) -> Result<Outcome, Refusal> {
-        // A boundary in the future would refuse segments that are yet to be written.
-        if minted_before > self.time {
+    pub(super) fn raise_sweep_boundary(
+        &mut self,
+        entry: &Entry,
+        minted_before: Timestamp,
+    ) -> Result<Outcome, Refusal> {
+        // A boundary in the future would refuse segments that are yet to be written. One that is ahead of some agents'
+        // clocks costs each of them a refusal.
+        if minted_before > self.time_by(entry) {
             return Err(Refusal::Malformed);
         }
         self.sweep_boundary = self.sweep_boundary.max(minted_before);

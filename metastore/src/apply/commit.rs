@@ -46,7 +46,7 @@ impl State {
         }
         // An object of which nothing was taken is dead from the start. An entry without rows stays the log's own.
         if rows > 0 || matches!(object, ObjectRef::Segment(_)) {
-            self.objects.insert(object, bytes, rows, self.time);
+            self.objects.insert(object, bytes, rows, self.time_by(context.entry));
         }
         Ok(Outcome::Committed { runs })
     }

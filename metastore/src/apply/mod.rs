@@ -7,7 +7,7 @@ mod groups;
 mod producers;
 mod topics;
 
-use ebb_protocol::ids::{ByteRange, LogPosition};
+use ebb_protocol::ids::{ByteRange, LogPosition, Timestamp};
 
 use crate::{
     command::Command,
@@ -35,8 +35,7 @@ impl State {
     /// When `position` is not the state's own: offsets would be wrong from there on.
     pub fn apply(&mut self, position: LogPosition, entry: &Entry, body: ByteRange) -> Vec<Outcome> {
         assert_eq!(position, self.position(), "entries are applied in the order of the log");
-        self.time = self.time.max(entry.time);
-        let standing = self.agents.admit(entry, self.time);
+        let standing = self.agents.admit(entry, &mut self.time);
         let context = Context { entry, position, body };
         let mut body_taken = false;
         let answer = |command| match &standing {
@@ -49,6 +48,11 @@ impl State {
         self.groups.expire(self.time, EXPIRIES_PER_ENTRY_MAX);
         self.history.push(entry.id, self.time, &outcomes);
         outcomes
+    }
+
+    /// The state's time, or the entry's when that is later: for what agents compare with their wall clocks.
+    fn time_by(&self, entry: &Entry) -> Timestamp {
+        self.time.max(entry.time)
     }
 
     fn apply_command(
@@ -71,15 +75,17 @@ impl State {
             Command::SealAgent { agent } => self.seal_agent(*agent),
             Command::CreateTopic(topic) => self.create_topic(topic),
             Command::CreatePartitions { topic, total } => self.create_partitions(*topic, *total),
-            Command::DeleteTopic { topic } => self.delete_topic(*topic),
+            Command::DeleteTopic { topic } => self.delete_topic(context.entry, *topic),
             Command::AlterTopicConfig { topic, changes } => self.alter_topic_config(*topic, changes),
             Command::CommitSegment(segment) => self.commit_segment(context, segment, body_taken),
             Command::DeleteRecords { topic, partition, before } => {
-                self.delete_records(*topic, *partition, *before)
+                self.delete_records(context.entry, *topic, *partition, *before)
             }
             Command::InitProducer { current } => self.init_producer(*current),
             Command::TruncateLog { below } => self.truncate_log(context.position, *below),
-            Command::RaiseSweepBoundary { minted_before } => self.raise_sweep_boundary(*minted_before),
+            Command::RaiseSweepBoundary { minted_before } => {
+                self.raise_sweep_boundary(context.entry, *minted_before)
+            }
             Command::ForgetObjects { objects } => self.forget_objects(objects),
             Command::UpdateGroup(update) => self.update_group(context.entry, update),
             Command::DeleteGroup { group } => self.delete_group(context.entry, group),

@@ -8,6 +8,7 @@ use ebb_protocol::ids::{Offset, PartitionIndex, TopicId};
 
 use crate::{
     command::CreateTopic,
+    entry::Entry,
     limits::{CONFIG_BYTES_MAX, CONFIGS_PER_TOPIC_MAX, PARTITIONS_MAX, PARTITIONS_PER_TOPIC_MAX, TOPICS_MAX},
     outcome::{Outcome, Refusal},
     state::{State, Topic, numbered},
@@ -45,7 +46,8 @@ impl State {
         Ok(total)
     }
 
-    pub(super) fn delete_topic(&mut self, id: TopicId) -> Result<Outcome, Refusal> {
+    pub(super) fn delete_topic(&mut self, entry: &Entry, id: TopicId) -> Result<Outcome, Refusal> {
+        let now = self.time_by(entry);
         let topic = self.topics.remove(id).ok_or(Refusal::UnknownTopic(id))?;
         self.groups.forget_topic(id);
         for (at, partition) in numbered(id, topic.partitions()) {
@@ -53,7 +55,7 @@ impl State {
                 self.idle.end(at, *producer, row);
             }
             for row in partition.coordinates.iter() {
-                self.objects.release(row.object, self.time);
+                self.objects.release(row.object, now);
             }
         }
         Ok(Outcome::Done)
@@ -79,10 +81,12 @@ impl State {
 
     pub(super) fn delete_records(
         &mut self,
+        entry: &Entry,
         topic: TopicId,
         index: PartitionIndex,
         before: Option<Offset>,
     ) -> Result<Outcome, Refusal> {
+        let now = self.time_by(entry);
         let partition = self.topics.partition_mut(topic, index).ok_or(Refusal::UnknownPartition)?;
         let before = before.unwrap_or(partition.high_watermark);
         if before < Offset(0) || before > partition.high_watermark {
@@ -92,7 +96,7 @@ impl State {
         partition.log_start = partition.log_start.max(before.plus(more));
         let log_start = partition.log_start;
         for row in partition.coordinates.drop_below(log_start) {
-            self.objects.release(row.object, self.time);
+            self.objects.release(row.object, now);
         }
         Ok(Outcome::RecordsDeleted { log_start })
     }

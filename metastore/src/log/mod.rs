@@ -8,6 +8,7 @@ pub(crate) mod faulty;
 pub mod memory;
 mod probe;
 pub(crate) mod retry;
+pub mod store_clock;
 
 use std::fmt;
 

@@ -10,7 +10,7 @@
 use ebb_protocol::planted::{Bug, is_planted};
 use std::{sync::Arc, time::Duration};
 
-use ebb_protocol::ids::{IdSource, LogPosition, Timestamp};
+use ebb_protocol::ids::{IdSource, LogPosition};
 
 use super::snapshots::{SnapshotName, Snapshots};
 use crate::{command::Command, log::CommitLog, snapshot, state::State};
@@ -50,20 +50,15 @@ pub(super) async fn snapshot(snapshots: Snapshots, ids: IdSource, state: State) 
     }
 }
 
-/// What to do about truncation after a snapshot was written.
-pub(super) fn truncation(
-    state: &State,
-    kept: &[SnapshotName],
-    now: Timestamp,
-    grace: Duration,
-) -> Option<Truncation> {
+/// What to do about truncation after a snapshot was written. The grace is counted by the state's clock.
+pub(super) fn truncation(state: &State, kept: &[SnapshotName], grace: Duration) -> Option<Truncation> {
     let declared = state.truncated_below();
     let last_but_one = kept.get(1)?.position;
     let next = (last_but_one > declared).then_some(Command::TruncateLog { below: last_but_one });
     if declared == LogPosition(0) {
         return next.map(Truncation::Declare);
     }
-    let since = now.0.saturating_sub(state.truncation_declared_at().0);
+    let since = state.time().0.saturating_sub(state.truncation_declared_at().0);
     let grace = i64::try_from(grace.as_millis()).unwrap_or(i64::MAX);
     (since >= grace).then(|| Truncation::Carry { below: declared, keep: state.kept_entries(declared), next })
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     command::{Endpoint, RegisterAgent},
     entry::Entry,
-    limits::{AGENTS_MAX, SEALED_AGENTS_MAX},
+    limits::{AGENTS_MAX, CLOCK_STEP_MAX_MS, SEALED_AGENTS_MAX},
     outcome::Refusal,
 };
 
@@ -34,6 +34,20 @@ pub struct Agent {
     pub next_number: u64,
     /// The state's time at its last entry.
     pub last_entry: Timestamp,
+    /// The largest time of its entries: how far its own clock has come.
+    clock: Timestamp,
+    /// The state's clock as this agent alone would have moved it since it registered.
+    reckoned: Timestamp,
+}
+
+impl Agent {
+    /// Counts the time since its last entry, by its own clock. A clock that was set back counts for nothing until it
+    /// is where it was, and one that leaps for a step at most.
+    fn reckon(&mut self, time: Timestamp) {
+        let passed = time.0.saturating_sub(self.clock.0).clamp(0, CLOCK_STEP_MAX_MS);
+        self.reckoned = Timestamp(self.reckoned.0.saturating_add(passed));
+        self.clock = self.clock.max(time);
+    }
 }
 
 /// Whose entry it is.
@@ -64,8 +78,14 @@ impl Agents {
         self.live().find(|agent| agent.id == id)
     }
 
-    /// Whether the commands of an entry count. If the entry is its agent's next, it counts as that agent's last.
-    pub(crate) fn admit(&mut self, entry: &Entry, now: Timestamp) -> Result<Standing, Refusal> {
+    /// Whether none has ever registered.
+    pub(crate) fn is_new(&self) -> bool {
+        self.last_epoch == AgentEpoch(0)
+    }
+
+    /// Whether the commands of an entry count. If the entry is its agent's next, it counts as that agent's last, and
+    /// moves the state's clock.
+    pub(crate) fn admit(&mut self, entry: &Entry, now: &mut Timestamp) -> Result<Standing, Refusal> {
         let Some(agent) = self.live.values_mut().find(|agent| agent.id == entry.agent) else {
             let stale = self.sealed.contains(&entry.agent) || entry.epoch != AgentEpoch(0);
             if is_planted(Bug::SealedAgentsCount) && stale {
@@ -81,12 +101,14 @@ impl Agents {
             return Err(Refusal::StaleAgent);
         }
         agent.next_number = agent.next_number.saturating_add(1);
-        agent.last_entry = now;
+        agent.reckon(entry.time);
+        *now = agent.reckoned.max(*now);
+        agent.last_entry = *now;
         Ok(Standing::Live)
     }
 
     /// Makes an agent live that is not, and seals those whose addresses it has taken over.
-    pub(crate) fn register(&mut self, said: &RegisterAgent, number: u64, now: Timestamp) -> &Agent {
+    pub(crate) fn register(&mut self, said: &RegisterAgent, entry: &Entry, now: Timestamp) -> &Agent {
         let same = |a: &Option<Endpoint>, b: &Option<Endpoint>| a.is_some() && a == b;
         let replaced: Vec<BrokerId> = self
             .live()
@@ -113,8 +135,10 @@ impl Agents {
             quic: said.quic.clone(),
             zone: said.zone.clone(),
             understands: said.understands,
-            next_number: number.saturating_add(1),
+            next_number: entry.number.saturating_add(1),
             last_entry: now,
+            clock: entry.time,
+            reckoned: now,
         };
         self.live.entry(broker).or_insert(agent)
     }

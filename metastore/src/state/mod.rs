@@ -47,7 +47,7 @@ use config::TopicSettings;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     pub(crate) history: History,
-    /// The largest time of the entries so far: the state's clock, which never goes back.
+    /// See [`State::time`].
     pub(crate) time: Timestamp,
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) agents: Agents,
@@ -71,7 +71,10 @@ impl State {
         self.history.position()
     }
 
-    /// The state's clock: the largest time of the entries so far.
+    /// The state's clock, by which things expire. It begins where the first agent's clock stood when that registered,
+    /// and goes on by the time that passes between the entries of each live agent, by that agent's clock, up to
+    /// [`crate::limits::CLOCK_STEP_MAX_MS`] an entry. So it never goes back, a clock that is wrong does not move it, and
+    /// one that leaps moves it little; it falls behind the clocks on the wall while nobody writes.
     #[must_use]
     pub fn time(&self) -> Timestamp {
         self.time

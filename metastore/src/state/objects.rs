@@ -33,7 +33,7 @@ struct Referenced {
 pub struct DeadObject {
     /// Its size in bytes; of an entry, that of its body.
     pub bytes: u64,
-    /// The state's time when it died.
+    /// When it died: the state's time, or that of the entry if that was later.
     pub since: Timestamp,
 }
 

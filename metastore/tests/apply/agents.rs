@@ -2,7 +2,7 @@
 
 use ebb_metastore::{
     command::Command,
-    limits::AGENTS_MAX,
+    limits::{AGENTS_MAX, CLOCK_STEP_MAX_MS},
     outcome::{Outcome, Refusal},
     state::State,
 };
@@ -140,4 +140,64 @@ fn the_states_clock_does_not_go_back() {
     world.time = 1_500;
     world.run(create_topic(2, "b", 1));
     assert_eq!(world.state.time().0, 2_000);
+    world.time = 2_001;
+    world.run(create_topic(3, "c", 1));
+    assert_eq!(world.state.time().0, 2_001);
+}
+
+#[test]
+fn entries_that_do_not_count_do_not_move_the_states_clock() {
+    let mut world = World::new();
+    let before = world.state.time();
+    world.time += 10;
+    for (agent, epoch, number, command) in [
+        (9, 0, 0, Command::CreateCluster { cluster: ClusterId(7) }),
+        (9, 3, 0, register(9, None)),
+        (1, 1, 7, create_topic(1, "a", 1)),
+        (1, 2, 1, create_topic(1, "a", 1)),
+        (2, 0, 0, register(2, None)),
+    ] {
+        one(&mut world, agent, epoch, number, command);
+        assert_eq!(world.state.time(), before, "agent {agent}, epoch {epoch}, number {number}");
+    }
+    assert_eq!(one(&mut world, 1, 1, 1, create_topic(1, "a", 1)), Outcome::Done);
+    assert_eq!(world.state.time().0, before.0 + 10);
+}
+
+#[test]
+fn a_clock_that_is_wrong_does_not_move_the_states_clock() {
+    let week = 7 * 24 * CLOCK_STEP_MAX_MS;
+    let mut world = World::new();
+    let begin = world.time;
+    world.time = begin + week;
+    one(&mut world, 2, 0, 0, register(2, None));
+    for minute in 1..=100 {
+        let now = begin + minute * 60_000;
+        world.time = now + week;
+        assert_eq!(one(&mut world, 2, 2, minute.unsigned_abs(), truncate()), Outcome::Done);
+        world.time = now + 5;
+        assert_eq!(world.run(truncate()), Outcome::Done);
+        assert_eq!(world.state.time().0, now + 5, "only the time that passes counts");
+    }
+}
+
+#[test]
+fn a_clock_that_leaps_moves_the_states_clock_by_a_step() {
+    let week = 7 * 24 * CLOCK_STEP_MAX_MS;
+    let mut world = World::new();
+    let begin = world.time;
+    for leap in [week, 0, week, 0, week] {
+        world.time = begin + leap;
+        world.run(truncate());
+        assert_eq!(world.state.time().0, begin + CLOCK_STEP_MAX_MS, "and back and forth is one leap");
+    }
+    // From there it goes on as time passes.
+    world.time = begin + week + 10;
+    world.run(truncate());
+    assert_eq!(world.state.time().0, begin + CLOCK_STEP_MAX_MS + 10);
+}
+
+/// A command that does nothing.
+fn truncate() -> Command {
+    Command::TruncateLog { below: LogPosition(0) }
 }

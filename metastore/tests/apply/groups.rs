@@ -284,10 +284,9 @@ fn offsets_go_with_their_topic() {
     assert_eq!(committed(&world.state, "busy"), [(0, 2)]);
 }
 
-/// Lets time pass, and an entry with it.
+/// Lets time pass, and entries with it.
 fn wait_until(world: &mut World, time: i64) {
-    world.time = time;
-    world.run(Command::InitProducer { current: None });
+    world.wait_until(time);
     check_snapshot(&world.state);
 }
 
@@ -334,7 +333,7 @@ fn offsets_of_a_simple_group_expire_one_by_one() {
     let mut world = World::with_topic();
     let begin = world.time;
     world.run(commit("g", CommitFence::Simple, &[(0, 1), (1, 1)]));
-    world.time = begin + OFFSETS_RETENTION_MS / 2;
+    world.wait_until(begin + OFFSETS_RETENTION_MS / 2);
     world.run(commit("g", CommitFence::Simple, &[(1, 2)]));
     wait_until(&mut world, begin + OFFSETS_RETENTION_MS - 1);
     assert_eq!(committed(&world.state, "g"), [(0, 1), (1, 2)]);

@@ -342,7 +342,10 @@ impl Run {
             Op::DeleteGroup { group } => model.delete_group(*group),
             Op::ReplaceTopic { slot } => return self.replace_topic(*slot),
             Op::Wait { minutes } => {
-                self.world.time += minutes * 60_000;
+                let end = now + minutes * 60_000;
+                self.restored.time = now;
+                self.world.wait_until(end);
+                self.restored.wait_until(end);
                 (Command::TruncateLog { below: Default::default() }, Outcome::Done)
             }
         };

@@ -113,16 +113,17 @@ fn idle_producers_are_forgotten_after_a_week() {
     let unknown = BatchOutcome::Refused(BatchRefusal::UnknownProducer);
     world.commit(0, vec![numbered(ID, 0, 0, 5)]);
     world.commit(1, vec![numbered(ID, 0, 0, 5)]);
-    world.time += PRODUCER_IDLE_MS - 1;
+    let begin = world.time;
+    world.wait_until(begin + PRODUCER_IDLE_MS - 1);
     assert_eq!(world.commit(0, vec![numbered(ID, 0, 5, 5)]), [appended(5)]);
-    world.time += 1;
+    world.wait_until(begin + PRODUCER_IDLE_MS);
     world.run(create_topic(2, "two", 1));
     assert_eq!(world.commit(1, vec![numbered(ID, 0, 5, 5)]), [unknown], "idle for a week");
     assert_eq!(world.commit(0, vec![numbered(ID, 0, 5, 5)]), [duplicate(5)], "used within it");
-    world.time += PRODUCER_IDLE_MS - 2;
+    world.wait_until(begin + 2 * PRODUCER_IDLE_MS - 2);
     world.run(create_topic(3, "three", 1));
     assert_eq!(world.commit(0, vec![numbered(ID, 0, 5, 5)]), [duplicate(5)]);
-    world.time += 1;
+    world.wait_until(begin + 2 * PRODUCER_IDLE_MS - 1);
     world.run(create_topic(4, "four", 1));
     assert_eq!(world.commit(0, vec![numbered(ID, 0, 10, 5)]), [unknown], "a duplicate is no use");
     assert_eq!(

@@ -4,6 +4,7 @@
 use ebb_metastore::{
     command::{BatchFacts, BatchProducer, Command, ObjectRef},
     entry::Entry,
+    limits::CLOCK_STEP_MAX_MS,
     outcome::{Outcome, Refusal},
     snapshot,
     state::State,
@@ -52,6 +53,8 @@ struct Run {
     model: Model,
     writers: [Writer; 2],
     sealed: Option<Writer>,
+    /// The id of the second agent, whose clock is a week ahead.
+    ahead: u128,
     /// The topic that has each name.
     slots: [Option<u128>; TOPICS as usize],
     boundary: i64,
@@ -74,11 +77,14 @@ impl Run {
     }
 
     fn apply(&mut self, mut entry: Entry, body_len: u64) -> Vec<Outcome> {
-        entry.time = Timestamp(self.now().cast_signed());
+        let now = self.now().cast_signed();
+        let ahead_ms = if entry.agent.0 == self.ahead { 7 * 24 * CLOCK_STEP_MAX_MS } else { 0 };
+        entry.time = Timestamp(now + ahead_ms);
         entry.id.0 = self.log.len() as u128;
         entry.hash = Some(self.state.hash());
         let logged = Logged { head: entry.encode(body_len).to_vec(), body_len };
         let outcomes = logged.apply(&mut self.state);
+        assert!(self.state.time().0 <= now, "a clock that is wrong does not move the state's");
         self.log.push(logged);
         self.outcomes.push(outcomes.clone());
         outcomes
@@ -86,6 +92,9 @@ impl Run {
 
     fn restart(&mut self, agent: usize) {
         let id = 1 + self.log.len() as u128;
+        if agent == 1 {
+            self.ahead = id;
+        }
         let port = u16::try_from(agent).expect("there are two agents");
         let outcomes = self.apply(entry(id, 0, 0, vec![register(id, Some(port))]), 0);
         let [Outcome::AgentRegistered { epoch, broker }] = outcomes[..] else { panic!("{outcomes:?}") };

@@ -6,12 +6,13 @@ use ebb_metastore::{
         Run,
     },
     entry::Entry,
+    limits::CLOCK_STEP_MAX_MS,
     outcome::{BatchOutcome, Outcome, Refusal},
     state::State,
 };
 use ebb_protocol::ids::{
-    AgentEpoch, AgentId, ByteRange, EntryId, Offset, PartitionIndex, ProducerEpoch, ProducerId, SegmentId,
-    Sequence, Timestamp, TopicId, TopicName,
+    AgentEpoch, AgentId, ByteRange, EntryId, LogPosition, Offset, PartitionIndex, ProducerEpoch, ProducerId,
+    SegmentId, Sequence, Timestamp, TopicId, TopicName,
 };
 use uuid::Uuid;
 
@@ -53,6 +54,14 @@ impl World {
         entry.id = EntryId(u128::from(self.state.position().0));
         let body = ByteRange { start: HEAD_BYTES, len: body_len };
         self.state.apply(self.state.position(), &entry, body)
+    }
+
+    /// Lets time pass, with an entry of agent 1 in every step of the state's clock, and one at the end.
+    pub(crate) fn wait_until(&mut self, time: i64) {
+        while self.time < time {
+            self.time = time.min(self.time + CLOCK_STEP_MAX_MS);
+            self.run(Command::TruncateLog { below: LogPosition(0) });
+        }
     }
 
     /// Applies one command of agent 1.

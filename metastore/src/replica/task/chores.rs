@@ -27,8 +27,7 @@ impl Task {
             Chore::Failed(what, why) => tracing::warn!(%why, "{what}"),
             Chore::Snapshot { kept } => {
                 let state = self.shared.state.read();
-                let now = self.clock.now();
-                match housekeeping::truncation(&state, &kept, now, self.config.truncation_grace) {
+                match housekeeping::truncation(&state, &kept, self.config.truncation_grace) {
                     None => {}
                     Some(Truncation::Declare(command)) => {
                         self.own_submission = Some(Submission { commands: vec![command], body: Vec::new() });
