@@ -85,6 +85,15 @@ pub const OFFSETS_RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// `offsets.retention.check.interval.ms`). A group with neither members nor offsets is kept for as long.
 pub const OFFSETS_CHECK_MS: i64 = 10 * 60 * 1_000;
 
+/// Groups that may have a configuration of their own, whether or not they exist.
+pub const GROUP_CONFIGS_MAX: usize = 10_000;
+
+/// Keys that one group's configuration may have.
+pub const CONFIGS_PER_GROUP_MAX: usize = 32;
+
+/// Bytes of one key or value of a group's configuration.
+pub const GROUP_CONFIG_BYTES_MAX: usize = 256;
+
 /// How far back a state can compare its history with that of another replica, in entries.
 pub const HISTORY_ENTRIES: usize = 1_024;
 

@@ -163,4 +163,7 @@ pub enum Refusal {
     /// The cluster has as many groups, or bytes in groups, as it can hold.
     #[error("the cluster is at its limit of groups: delete some first")]
     GroupsFull,
+    /// As many groups have a configuration of their own as may have one.
+    #[error("too many groups have a configuration of their own: take some back to the defaults first")]
+    GroupConfigsFull,
 }

@@ -119,6 +119,13 @@ fn group_commands() -> Vec<Command> {
             group: "g".into(),
             partitions: vec![(topic(), PartitionIndex(3))],
         }),
+        Command::AlterGroupConfig {
+            group: "g".into(),
+            changes: vec![
+                ("consumer.session.timeout.ms".to_owned(), Some("50000".to_owned())),
+                ("x".to_owned(), None),
+            ],
+        },
     ]
 }
 

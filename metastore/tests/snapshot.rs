@@ -102,6 +102,7 @@ fn add_groups(world: &mut World) {
         commit("old", CommitFence::Classic("m".into(), 7)),
         commit("new", CommitFence::Consumer("n".into(), 4)),
         commit("simple", CommitFence::Simple),
+        Command::AlterGroupConfig { group: "set".into(), changes: vec![("k".into(), Some("v".into()))] },
     ];
     let outcomes = world.apply(entry(3, epoch.0, 1, commands), 0);
     assert!(outcomes.iter().all(|outcome| !matches!(outcome, Outcome::Refused(_))), "{outcomes:?}");

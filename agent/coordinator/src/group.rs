@@ -81,6 +81,14 @@ impl Group {
         Self { config, machine, deferred: Vec::new() }
     }
 
+    /// Goes on with other settings of KIP-848: those that somebody has set of this group.
+    pub fn configure(&mut self, config: ConsumerConfig) {
+        self.config.consumer = config;
+        if let Machine::Consumer(machine) = &mut self.machine {
+            machine.configure(config);
+        }
+    }
+
     /// Takes an event in.
     pub fn handle(&mut self, now: Timestamp, event: Event, topics: &dyn Topics) -> Effects {
         let stored = match &event {

@@ -13,7 +13,9 @@ mod views;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use ebb_coordinator::{Event, Group as Machine, GroupConfig, GroupError, Reply, StoreError, Ticket};
+use ebb_coordinator::{
+    Event, Group as Machine, GroupConfig, GroupError, Reply, StoreError, Ticket, consumer::ConsumerConfig,
+};
 use ebb_metastore::{
     Metastore, Submission,
     command::{Command, GroupChange, UpdateGroup},
@@ -231,6 +233,11 @@ impl Groups {
         state.coordinator(group).is_some_and(|agent| agent.id == self.agent)
     }
 
+    /// The settings of KIP-848 of one group.
+    fn consumer_config(&self, state: &State, group: &GroupId) -> ConsumerConfig {
+        self.config.consumer.with(state.group_settings(group))
+    }
+
     fn find(&self, group: &GroupId) -> Option<Arc<Slot>> {
         self.table.lock().slots.get(group).cloned()
     }
@@ -254,7 +261,8 @@ impl Groups {
                 return Err(GroupError::NotCoordinator);
             }
             let found = state.group(group);
-            let machine = Machine::load(found.unwrap_or(&Default::default()), self.config, now);
+            let config = GroupConfig { consumer: self.consumer_config(state, group), ..self.config };
+            let machine = Machine::load(found.unwrap_or(&Default::default()), config, now);
             Ok(Slot::new(group.clone(), machine, found.map_or(0, |found| found.version)))
         })?;
         let slot = Arc::new(slot);
@@ -265,6 +273,9 @@ impl Groups {
     /// Hands a machine an event and does what follows.
     fn step(self: &Arc<Self>, slot: &Arc<Slot>, inner: &mut slot::Inner, event: Event) {
         let Some(machine) = &mut inner.machine else { return };
+        if let Event::ConsumerHeartbeat(..) = event {
+            machine.configure(self.metastore.read(|state| self.consumer_config(state, &slot.group)));
+        }
         let effects = machine.handle(self.now(), event, &Live(&self.metastore));
         for (ticket, reply) in effects.replies {
             if let Some(waiting) = inner.waiting.remove(&ticket) {

@@ -1,7 +1,7 @@
-//! AlterConfigs, versions 0 to 2 (KIP-133): replaces a topic's whole configuration; keys that are not named go back to
-//! their defaults. Old tools use it; newer ones IncrementalAlterConfigs.
+//! AlterConfigs, versions 0 to 2 (KIP-133): replaces the whole configuration of a topic or group; keys that are not named
+//! go back to their defaults. Old tools use it; newer ones IncrementalAlterConfigs.
 //!
-//! Deviation: only topics' configurations can be changed; see `configs`.
+//! Deviation: configurations of brokers, their loggers and clients' metrics cannot be changed; see `configs`.
 
 use ebb_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, alter_configs_request::AlterConfigsResource,

@@ -1,16 +1,18 @@
 //! What has a configuration, and how a client changes it: the part that AlterConfigs and IncrementalAlterConfigs share.
-//! Only a topic's configuration can be changed by clients; whatever cannot be is refused by name, never passed over.
+//! Configurations of topics and of groups can be changed by clients; whatever cannot be is refused by name, never
+//! passed over.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_metastore::{
     command::Command,
+    limits::GROUP_ID_BYTES_MAX,
     state::{
-        TopicInfo,
-        config::{ConfigKey, ConfigKind, list},
+        config::{ConfigKey, ConfigKind, TOPIC_CONFIGS, list},
+        group_config::{GROUP_CONFIGS, GroupSettings},
     },
 };
-use ebb_protocol::{error::ResponseError, messages::StrBytes};
+use ebb_protocol::{error::ResponseError, ids::GroupId, messages::StrBytes};
 
 use super::{Call, errors::Failure, topics::Named};
 
@@ -73,15 +75,9 @@ async fn alter(call: &Call, wanted: &Alteration, validate_only: bool) -> Result<
         RESOURCE_TOPIC => alter_topic(call, wanted, validate_only).await,
         RESOURCE_BROKER => {
             check_broker(call, &wanted.name)?;
-            refuse_all(
-                wanted,
-                ResponseError::InvalidRequest,
-                "an agent's settings come from its command line",
-            )
+            refuse_all(wanted, "an agent's settings come from its command line")
         }
-        RESOURCE_GROUP => {
-            refuse_all(wanted, ResponseError::InvalidConfig, "all groups have the settings of the agents")
-        }
+        RESOURCE_GROUP => alter_group(call, wanted, validate_only).await,
         RESOURCE_BROKER_LOGGER => {
             Err(invalid("log levels are set by the agent's command line, not by clients"))
         }
@@ -92,54 +88,104 @@ async fn alter(call: &Call, wanted: &Alteration, validate_only: bool) -> Result<
     }
 }
 
-/// Refuses every key by its name; an alteration without any is as good as made.
-fn refuse_all(wanted: &Alteration, code: ResponseError, reason: &str) -> Result<(), Failure> {
-    if wanted.changes.is_empty() {
+/// Refuses by its name every key that is to be set. Where nothing is set, taking a key back is as good as done: tools do
+/// so with throttles.
+fn refuse_all(wanted: &Alteration, reason: &str) -> Result<(), Failure> {
+    let set = wanted.changes.iter().filter(|change| change.operation != DELETE);
+    let keys: Vec<_> = set.map(|change| &*change.key).collect();
+    if keys.is_empty() {
         return Ok(());
     }
-    let keys: Vec<_> = wanted.changes.iter().map(|change| &*change.key).collect();
-    Err(Failure::new(code, format!("{} cannot be changed: {reason}", keys.join(", "))))
+    Err(invalid(format!("{} cannot be changed: {reason}", keys.join(", "))))
 }
 
 async fn alter_topic(call: &Call, wanted: &Alteration, validate_only: bool) -> Result<(), Failure> {
     let topic = call.topic(Named::Name(&wanted.name)).await?;
+    let changes = changes(TOPIC_CONFIGS, wanted, &topic.config.into_iter().collect())?;
+    if validate_only || changes.is_empty() {
+        return Ok(());
+    }
+    submit(call, Command::AlterTopicConfig { topic: topic.id, changes }).await
+}
+
+async fn alter_group(call: &Call, wanted: &Alteration, validate_only: bool) -> Result<(), Failure> {
+    let group = configured_group(&wanted.name)?;
+    let mut own = group_config(call, &group).await?;
+    let changes = changes(GROUP_CONFIGS, wanted, &own)?;
+    for (key, value) in changes.iter().cloned() {
+        match value {
+            Some(value) => own.insert(key, value),
+            None => own.remove(&key),
+        };
+    }
+    let agents = call.handlers.groups.config().consumer;
+    GroupSettings::new(&own).check(agents.session_timeout_ms, agents.heartbeat_interval_ms)?;
+    if validate_only || changes.is_empty() {
+        return Ok(());
+    }
+    submit(call, Command::AlterGroupConfig { group, changes }).await
+}
+
+/// The group that a resource names.
+pub(super) fn configured_group(name: &str) -> Result<GroupId, Failure> {
+    match name.len() {
+        0 => Err(invalid("a group's name is not empty")),
+        1..=GROUP_ID_BYTES_MAX => Ok(name.into()),
+        _ => Err(invalid(format!("a group's name has at most {GROUP_ID_BYTES_MAX} bytes"))),
+    }
+}
+
+/// What is set of a group's configuration, whichever agent was told.
+pub(super) async fn group_config(call: &Call, group: &GroupId) -> Result<BTreeMap<String, String>, Failure> {
+    let metastore = call.broker().metastore();
+    metastore.tail_check().await?;
+    Ok(metastore.read(|state| state.group_config(group).cloned().unwrap_or_default()))
+}
+
+/// What is wanted, as changes of keys in the table that a resource of its kind has. `own` is what it has set.
+fn changes(
+    table: &'static [ConfigKey],
+    wanted: &Alteration,
+    own: &BTreeMap<String, String>,
+) -> Result<Vec<(String, Option<String>)>, Failure> {
     let mut named = BTreeSet::new();
-    let mut changes: Vec<(String, Option<String>)> = Vec::with_capacity(wanted.changes.len());
+    let mut changes = Vec::with_capacity(wanted.changes.len());
     for change in &wanted.changes {
-        let key = ConfigKey::find(&change.key)?;
+        let key = ConfigKey::find(table, &change.key)?;
         if !named.insert(key.name) {
-            return Err(invalid(format!("topic config {} is named more than once", key.name)));
+            return Err(invalid(format!("{} config {} is named more than once", key.owner, key.name)));
         }
-        let value = value(key, change, &topic)?;
+        let value = value(key, change, own)?;
         if let Some(value) = &value {
             key.check(value)?;
         }
         changes.push((key.name.to_owned(), value));
     }
     if wanted.replaces {
-        let rest = topic.config.iter().filter(|(name, _)| !named.contains(name.as_str()));
-        changes.extend(rest.map(|(name, _)| (name.clone(), None)));
+        let rest = own.keys().filter(|name| !named.contains(name.as_str()));
+        changes.extend(rest.map(|name| (name.clone(), None)));
     }
-    if validate_only || changes.is_empty() {
-        return Ok(());
-    }
-    let command = Command::AlterTopicConfig { topic: topic.id, changes };
+    Ok(changes)
+}
+
+async fn submit(call: &Call, command: Command) -> Result<(), Failure> {
     call.submit(vec![command]).await.into_iter().try_for_each(|result| result.map(|_| ()))
 }
 
 /// The key's new value; none takes it back to its default.
-fn value(key: &ConfigKey, change: &Change, topic: &TopicInfo) -> Result<Option<String>, Failure> {
-    let missing = || invalid(format!("topic config {} needs a value", key.name));
+fn value(
+    key: &ConfigKey,
+    change: &Change,
+    own: &BTreeMap<String, String>,
+) -> Result<Option<String>, Failure> {
+    let missing = || invalid(format!("{} config {} needs a value", key.owner, key.name));
     let given = || change.value.as_deref().ok_or_else(missing);
-    let present = || {
-        let own = topic.config.iter().find(|(name, _)| name == key.name);
-        list(own.map_or(key.default, |(_, value)| value))
-    };
+    let present = || list(own.get(key.name).map_or(key.default, String::as_str));
     match change.operation {
         SET => Ok(Some(given()?.to_owned())),
         DELETE => Ok(None),
         APPEND | SUBTRACT if !matches!(key.kind, ConfigKind::List(_)) => {
-            let message = format!("topic config {} is no list: set or delete it", key.name);
+            let message = format!("{} config {} is no list: set or delete it", key.owner, key.name);
             Err(Failure::new(ResponseError::InvalidConfig, message))
         }
         APPEND => {

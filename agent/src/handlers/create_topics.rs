@@ -83,7 +83,7 @@ async fn plan(
     let partitions = partitions(call, wanted)?;
     let mut config = BTreeMap::new();
     for entry in &wanted.configs {
-        let key = ConfigKey::find(&entry.name)?;
+        let key = ConfigKey::find(TOPIC_CONFIGS, &entry.name)?;
         let Some(value) = &entry.value else {
             let message = format!("topic config {} needs a value", key.name);
             return Err(Failure::new(ResponseError::InvalidConfig, message));

@@ -1,8 +1,8 @@
 //! DescribeConfigs, versions 1 to 4. Tools and stream processors read all of Kafka's names for topics.
 //!
 //! Deviations: of a broker, the settings that clients look at are told, read-only, along with the defaults of topics;
-//! there are no dynamic ones, so the empty broker name has none. All groups have the same settings, read-only. Log
-//! levels and subscriptions to clients' metrics are not described.
+//! there are no dynamic ones, so the empty broker name has none. Of groups, the keys of share groups and of streams
+//! groups are not told. Log levels and subscriptions to clients' metrics are not described.
 
 use ebb_metastore::{
     limits::OFFSET_METADATA_BYTES_MAX,
@@ -25,34 +25,37 @@ use ebb_protocol::{
 use super::{
     Call,
     configs::{
-        RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_GROUP, RESOURCE_TOPIC, check_broker,
-        unknown_resource,
+        RESOURCE_BROKER, RESOURCE_BROKER_LOGGER, RESOURCE_CLIENT_METRICS, RESOURCE_GROUP, RESOURCE_TOPIC,
+        check_broker, unknown_resource,
     },
     errors::Failure,
+    group_settings::{of_coordinator, of_group},
     topics::Named,
 };
 
-/// Where a value comes from: the topic's own configuration, the agent's command line, or the table of defaults.
+/// Where a value comes from: the topic's own configuration, the agent's command line, the table of defaults, or the
+/// group's own configuration.
 pub(super) const SOURCE_TOPIC: i8 = 1;
 const SOURCE_STATIC_BROKER: i8 = 4;
 pub(super) const SOURCE_DEFAULT: i8 = 5;
+pub(super) const SOURCE_GROUP: i8 = 8;
 
 /// Kafka's numbers for types of values.
 const BOOLEAN: i8 = 1;
-const STRING: i8 = 2;
-const INT: i8 = 3;
-const LONG: i8 = 5;
+pub(super) const STRING: i8 = 2;
+pub(super) const INT: i8 = 3;
+pub(super) const LONG: i8 = 5;
 const DOUBLE: i8 = 6;
-const LIST: i8 = 7;
+pub(super) const LIST: i8 = 7;
 
 /// A configuration entry before it is cut to what the client asked for.
-struct Entry {
-    name: &'static str,
-    kind: i8,
+pub(super) struct Entry {
+    pub(super) name: &'static str,
+    pub(super) kind: i8,
     /// The value and where it comes from, then those that it hides, each by the name that it has there.
-    values: Vec<(&'static str, String, i8)>,
-    read_only: bool,
-    doc: String,
+    pub(super) values: Vec<(&'static str, String, i8)>,
+    pub(super) read_only: bool,
+    pub(super) doc: String,
 }
 
 pub(super) async fn answer(call: Call, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
@@ -91,12 +94,13 @@ async fn describe(call: &Call, resource: &DescribeConfigsResource) -> Result<Vec
             check_broker(call, name)?;
             return Ok(of_agent(call)
                 .into_iter()
+                .chain(of_coordinator(call.handlers.groups.config()))
                 .chain(TOPIC_CONFIGS.iter().filter_map(topic_default))
                 .collect());
         }
-        RESOURCE_GROUP if !name.is_empty() => return Ok(of_group(call)),
-        RESOURCE_GROUP => "a group's name is not empty",
+        RESOURCE_GROUP => return of_group(call, name).await,
         RESOURCE_BROKER_LOGGER => "log levels are set by the agent's command line and not described",
+        RESOURCE_CLIENT_METRICS => "no metrics of clients are collected, so there is nothing to describe",
         other => return Err(unknown_resource(other)),
     };
     Err(Failure::new(ResponseError::InvalidRequest, message))
@@ -121,7 +125,7 @@ fn of_topic(key: &ConfigKey, topic: &TopicInfo) -> Entry {
 }
 
 /// Kafka's number for a type of value.
-fn kind(kind: ConfigKind) -> i8 {
+pub(super) fn kind(kind: ConfigKind) -> i8 {
     match kind {
         ConfigKind::Boolean => BOOLEAN,
         ConfigKind::Word(_) => STRING,
@@ -132,14 +136,13 @@ fn kind(kind: ConfigKind) -> i8 {
     }
 }
 
-fn read_only(name: &'static str, kind: i8, value: String, source: i8, doc: &str) -> Entry {
+pub(super) fn read_only(name: &'static str, kind: i8, value: String, source: i8, doc: &str) -> Entry {
     Entry { name, kind, values: vec![(name, value, source)], read_only: true, doc: doc.to_owned() }
 }
 
 /// The agent's settings that have a name in Kafka.
 fn of_agent(call: &Call) -> Vec<Entry> {
     let topics = &call.handlers.topics;
-    let groups = &call.handlers.groups.config().consumer;
     let own = call.placement().controller().0.to_string();
     let set = |name, kind, value, doc| read_only(name, kind, value, SOURCE_STATIC_BROKER, doc);
     let fixed = |name, kind, value: &str, doc| read_only(name, kind, value.to_owned(), SOURCE_DEFAULT, doc);
@@ -166,8 +169,6 @@ fn of_agent(call: &Call) -> Vec<Entry> {
             &OFFSET_METADATA_BYTES_MAX.to_string(),
             "How long the words may be that a client commits with an offset.",
         ),
-        fixed(SESSION[1], INT, &groups.session_timeout_ms.to_string(), SESSION_DOC),
-        fixed(HEARTBEAT[1], INT, &groups.heartbeat_interval_ms.to_string(), HEARTBEAT_DOC),
     ]
 }
 
@@ -175,28 +176,6 @@ fn of_agent(call: &Call) -> Vec<Entry> {
 fn topic_default(key: &ConfigKey) -> Option<Entry> {
     let value = key.default.to_owned();
     (!key.broker.is_empty()).then(|| read_only(key.broker, kind(key.kind), value, SOURCE_DEFAULT, key.doc))
-}
-
-/// Names of a group's settings of KIP-848 (KIP-1016), and the broker's names for the same.
-const SESSION: [&str; 2] = ["consumer.session.timeout.ms", "group.consumer.session.timeout.ms"];
-const HEARTBEAT: [&str; 2] = ["consumer.heartbeat.interval.ms", "group.consumer.heartbeat.interval.ms"];
-const SESSION_DOC: &str = "After how long without a heartbeat a member is taken for dead, in milliseconds.";
-const HEARTBEAT_DOC: &str = "How often members are told to send heartbeats, in milliseconds.";
-
-/// The settings of every group that speaks the protocol of KIP-848.
-fn of_group(call: &Call) -> Vec<Entry> {
-    let config = &call.handlers.groups.config().consumer;
-    let entry = |[name, broker]: [&'static str; 2], value: i32, doc: &str| Entry {
-        name,
-        kind: INT,
-        values: vec![(broker, value.to_string(), SOURCE_DEFAULT)],
-        read_only: true,
-        doc: doc.to_owned(),
-    };
-    vec![
-        entry(SESSION, config.session_timeout_ms, SESSION_DOC),
-        entry(HEARTBEAT, config.heartbeat_interval_ms, HEARTBEAT_DOC),
-    ]
 }
 
 fn wire(call: &Call, request: &DescribeConfigsRequest, entry: Entry) -> DescribeConfigsResourceResult {

@@ -1,6 +1,7 @@
 //! DescribeProducers, version 0 (KIP-664). Tools ask for it to find producers that hold a partition up.
 //!
-//! Deviation: there are no transactions yet, so none is open (-1) and no coordinator has an epoch (-1).
+//! Deviation: there are no transactions yet, so none is open (-1) and no coordinator has an epoch (-1). The time of a
+//! producer's last batch is by the state's clock, which falls behind while nobody writes.
 
 use ebb_metastore::state::ActiveProducer;
 use ebb_protocol::{

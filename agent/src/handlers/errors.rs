@@ -129,7 +129,9 @@ impl From<Refusal> for Failure {
             Refusal::OffsetOutOfRange => ResponseError::OffsetOutOfRange,
             Refusal::StaleProducerEpoch => ResponseError::InvalidProducerEpoch,
             Refusal::UnknownProducer => ResponseError::UnknownProducerId,
-            Refusal::Malformed | Refusal::ClusterFull | Refusal::GroupsFull => ResponseError::PolicyViolation,
+            Refusal::Malformed | Refusal::ClusterFull | Refusal::GroupsFull | Refusal::GroupConfigsFull => {
+                ResponseError::PolicyViolation
+            }
             Refusal::NotCoordinator | Refusal::StaleGroup => ResponseError::NotCoordinator,
             Refusal::UnknownGroup => ResponseError::GroupIdNotFound,
             Refusal::GroupNotEmpty => ResponseError::NonEmptyGroup,

@@ -1,7 +1,7 @@
-//! IncrementalAlterConfigs, versions 0 and 1 (KIP-339): sets and unsets keys of a topic's configuration, and adds to
-//! and takes from lists.
+//! IncrementalAlterConfigs, versions 0 and 1 (KIP-339): sets and unsets keys of a topic's or a group's
+//! configuration, and adds to and takes from lists.
 //!
-//! Deviation: only topics' configurations can be changed; see `configs`.
+//! Deviation: configurations of brokers, their loggers and clients' metrics cannot be changed; see `configs`.
 
 use ebb_protocol::messages::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,

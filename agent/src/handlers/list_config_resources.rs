@@ -1,6 +1,7 @@
 //! ListConfigResources, versions 0 and 1 (KIP-1142). Tools ask for it to learn what has a configuration.
 //!
 //! Version 0 is the old ListClientMetricsResources and asks for subscriptions to client metrics: there are none.
+//! Of groups those are listed that have something set, as in Kafka.
 //! Deviation: loggers of brokers are not listed, since they cannot be described here.
 
 use ebb_protocol::{
@@ -45,6 +46,12 @@ pub(super) async fn answer(call: Call, request: ListConfigResourcesRequest) -> L
     if asks(RESOURCE_BROKER) {
         let brokers = call.placement().brokers;
         resources.extend(brokers.iter().map(|broker| resource(RESOURCE_BROKER, broker.id.0.to_string())));
+    }
+    if asks(RESOURCE_GROUP) {
+        let metastore = call.broker().metastore();
+        let names: Vec<_> =
+            metastore.read(|state| state.configured_groups().map(ToString::to_string).collect());
+        resources.extend(names.into_iter().map(|name| resource(RESOURCE_GROUP, name)));
     }
     ListConfigResourcesResponse::default().with_config_resources(resources)
 }

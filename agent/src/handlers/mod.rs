@@ -28,6 +28,7 @@ mod features;
 mod fetch;
 mod find_coordinator;
 mod get_telemetry_subscriptions;
+mod group_settings;
 mod groups;
 mod heartbeat;
 mod incremental_alter_configs;

@@ -94,7 +94,19 @@ async fn brokers_and_groups_tell_what_they_run_with() {
     let codes: Vec<_> = results.iter().map(|result| result.error_code).collect();
     assert_eq!(codes, [0, 0, invalid, invalid, 0, invalid, invalid]);
     let agent = values(&results[0]);
-    for expected in [("num.partitions", "7", 4), ("node.id", "0", 4), ("log.retention.ms", "604800000", 5)] {
+    for expected in [
+        ("num.partitions", "7", 4),
+        ("node.id", "0", 4),
+        ("log.retention.ms", "604800000", 5),
+        ("group.min.session.timeout.ms", "6000", 5),
+        ("group.max.session.timeout.ms", "1800000", 5),
+        ("group.initial.rebalance.delay.ms", "500", 5),
+        ("group.max.size", "1000", 5),
+        ("group.consumer.session.timeout.ms", "45000", 5),
+        ("group.consumer.max.heartbeat.interval.ms", "60000", 5),
+        ("group.consumer.assignors", "uniform,range", 5),
+        ("offsets.retention.minutes", "10080", 5),
+    ] {
         let expected = (expected.0.to_owned(), expected.1.to_owned(), expected.2);
         assert!(agent.contains(&expected), "{expected:?} is missing in {agent:?}");
     }
@@ -174,9 +186,15 @@ async fn configurations_are_altered_key_by_key() {
         (step(TOPIC, "t", "follower.replication.throttled.replicas", 2, Some("0:1,1:2")), 1, 0),
         (step(BROKER, "0", "num.partitions", 0, Some("1")), 1, invalid_request),
         (step(BROKER, "", "num.partitions", 0, Some("1")), 1, invalid_request),
+        (step(BROKER, "0", "leader.replication.throttled.rate", 1, None), 1, 0),
         (step(BROKER, "9", "num.partitions", 0, Some("1")), 1, invalid_request),
         (step(LOGGER, "0", "root", 0, Some("DEBUG")), 1, invalid_request),
-        (step(GROUP, "g", "consumer.session.timeout.ms", 0, Some("50000")), 1, invalid_config),
+        (step(GROUP, "g", "consumer.session.timeout.ms", 0, Some("50000")), 1, 0),
+        (step(GROUP, "g", "consumer.session.timeout.ms", 0, Some("5000")), 1, invalid_config),
+        (step(GROUP, "g", "consumer.heartbeat.interval.ms", 0, Some("50000")), 1, invalid_config),
+        (step(GROUP, "g", "consumer.heartbeat.interval.ms", 2, Some("5000")), 1, invalid_config),
+        (step(GROUP, "g", "share.session.timeout.ms", 0, Some("50000")), 1, invalid_config),
+        (step(GROUP, "", "consumer.session.timeout.ms", 0, Some("50000")), 1, invalid_request),
         (step(CLIENT_METRICS, "m", "metrics", 0, Some("*")), 1, invalid_request),
         (step(9, "x", "y", 0, Some("z")), 1, invalid_request),
     ] {
@@ -188,6 +206,36 @@ async fn configurations_are_altered_key_by_key() {
     assert_eq!(config(&mut client, "t", "cleanup.policy").await, ("compact".to_owned(), 1));
     client.call(&step(TOPIC, "t", "retention.ms", 1, None), 1).await;
     assert_eq!(config(&mut client, "t", "retention.ms").await, ("604800000".to_owned(), 5));
+}
+
+#[tokio::test]
+async fn a_groups_configuration_is_kept_and_told() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.tcp().await;
+    let (session, heartbeat) = ("consumer.session.timeout.ms", "consumer.heartbeat.interval.ms");
+    for request in [
+        step(GROUP, "g", session, 0, Some("50000")),
+        step(GROUP, "g", heartbeat, 0, Some("2000")).with_validate_only(true),
+        step(GROUP, "h", heartbeat, 0, Some("3000")),
+        step(GROUP, "h", heartbeat, 1, None),
+    ] {
+        assert_eq!(client.call(&request, 1).await.responses[0].error_code, 0, "{request:?}");
+    }
+    let ask = DescribeConfigsRequest::default()
+        .with_resources(vec![resource(GROUP, "g"), resource(GROUP, "h")])
+        .with_include_synonyms(true);
+    let results = client.call(&ask, 4).await.results;
+    let value = |value: &str, source| (value.to_owned(), source);
+    let told =
+        |result| values(result).into_iter().map(|(_, value, source)| (value, source)).collect::<Vec<_>>();
+    assert_eq!(told(&results[0]), [value("50000", 8), value("5000", 5)]);
+    assert_eq!(told(&results[1]), [value("45000", 5), value("5000", 5)]);
+    let synonyms = results[0].configs[0].synonyms.iter();
+    let synonyms: Vec<_> = synonyms.map(|synonym| (&*synonym.name, synonym.source)).collect();
+    assert_eq!(synonyms, [(session, 8), ("group.consumer.session.timeout.ms", 5)]);
+    let list = ListConfigResourcesRequest::default().with_resource_types(vec![GROUP]);
+    let listed = client.call(&list, 1).await.config_resources;
+    assert_eq!(listed.iter().map(|resource| &*resource.resource_name).collect::<Vec<_>>(), ["g"]);
 }
 
 #[tokio::test]

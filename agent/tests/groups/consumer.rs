@@ -7,8 +7,10 @@ use ebb_protocol::{
     ids::TopicId,
     messages::{
         ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
-        DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest, OffsetDeleteRequest,
+        DeleteGroupsRequest, DescribeGroupsRequest, IncrementalAlterConfigsRequest, ListGroupsRequest,
+        OffsetDeleteRequest,
         consumer_group_heartbeat_request::TopicPartitions,
+        incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig},
         offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic},
     },
 };
@@ -170,4 +172,25 @@ async fn a_member_is_told_of_a_topic_that_comes() {
         member.beat(&mut client, topic).await;
     }
     assert_eq!(member.owned, [0, 1]);
+}
+
+#[tokio::test]
+async fn a_groups_configuration_takes_effect_with_the_next_heartbeat() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.tcp().await;
+    client.create_topic("t", 1, &[]).await;
+    let joined = client.call(&joins("g", "a", "t"), 1).await;
+    let other = client.call(&joins("h", "a", "t"), 1).await;
+    assert_eq!((joined.heartbeat_interval_ms, other.heartbeat_interval_ms), (5_000, 5_000));
+    let config = AlterableConfig::default()
+        .with_name(text("consumer.heartbeat.interval.ms"))
+        .with_value(Some(text("2000")));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(32)
+        .with_resource_name(text("g"))
+        .with_configs(vec![config]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    assert_eq!(client.call(&request, 1).await.responses[0].error_code, 0);
+    assert_eq!(client.call(&beat("g", "a", joined.member_epoch), 1).await.heartbeat_interval_ms, 2_000);
+    assert_eq!(client.call(&beat("h", "a", other.member_epoch), 1).await.heartbeat_interval_ms, 5_000);
 }

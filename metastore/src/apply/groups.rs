@@ -7,8 +7,9 @@ use crate::{
     command::{CommitFence, CommitOffsets, DeleteOffsets, UpdateGroup},
     entry::Entry,
     limits::{
-        GROUP_BYTES_MAX, GROUP_ID_BYTES_MAX, GROUPS_BYTES_MAX, GROUPS_MAX, MEMBERS_PER_GROUP_MAX,
-        OFFSET_METADATA_BYTES_MAX, OFFSETS_PER_GROUP_MAX,
+        CONFIGS_PER_GROUP_MAX, GROUP_BYTES_MAX, GROUP_CONFIG_BYTES_MAX, GROUP_CONFIGS_MAX,
+        GROUP_ID_BYTES_MAX, GROUPS_BYTES_MAX, GROUPS_MAX, MEMBERS_PER_GROUP_MAX, OFFSET_METADATA_BYTES_MAX,
+        OFFSETS_PER_GROUP_MAX,
     },
     outcome::{Outcome, Refusal},
     state::{Group, GroupBody, NewOffsets, State},
@@ -82,6 +83,39 @@ impl State {
             return Err(Refusal::UnknownGroup);
         }
         self.groups.delete_offsets(&delete.group, &delete.partitions);
+        Ok(Outcome::Done)
+    }
+
+    /// Any agent may: the configuration of a group is no business of its members.
+    pub(super) fn alter_group_config(
+        &mut self,
+        group: &GroupId,
+        changes: &[(String, Option<String>)],
+    ) -> Result<Outcome, Refusal> {
+        let before = self.group_configs.get(group);
+        let is_new = before.is_none();
+        let mut config = before.cloned().unwrap_or_default();
+        for (key, value) in changes {
+            match value {
+                Some(value) => config.insert(key.clone(), value.clone()),
+                None => config.remove(key),
+            };
+        }
+        let fits = |text: &String| text.len() <= GROUP_CONFIG_BYTES_MAX;
+        let is_sound = config.len() <= CONFIGS_PER_GROUP_MAX
+            && config.iter().all(|(key, value)| fits(key) && fits(value))
+            && (1..=GROUP_ID_BYTES_MAX).contains(&group.as_str().len());
+        if !is_sound {
+            return Err(Refusal::Malformed);
+        }
+        if is_new && !config.is_empty() && self.group_configs.len() >= GROUP_CONFIGS_MAX {
+            return Err(Refusal::GroupConfigsFull);
+        }
+        if config.is_empty() {
+            self.group_configs.remove(group);
+        } else {
+            self.group_configs.insert(group.clone(), config);
+        }
         Ok(Outcome::Done)
     }
 

@@ -91,6 +91,7 @@ impl State {
             Command::DeleteGroup { group } => self.delete_group(context.entry, group),
             Command::CommitOffsets(commit) => self.commit_offsets(context.entry, commit),
             Command::DeleteOffsets(delete) => self.delete_offsets(context.entry, delete),
+            Command::AlterGroupConfig { group, changes } => self.alter_group_config(group, changes),
         }
     }
 }

@@ -93,6 +93,13 @@ pub enum Command {
     CommitOffsets(CommitOffsets),
     /// Removes committed offsets.
     DeleteOffsets(DeleteOffsets),
+    /// Sets and unsets keys of a group's configuration, all or nothing. The group need not exist.
+    AlterGroupConfig {
+        /// The group.
+        group: GroupId,
+        /// The new value of each key; `None` takes the key back to its default.
+        changes: Vec<(String, Option<String>)>,
+    },
 }
 
 /// What an agent says of itself when it registers.

@@ -2,25 +2,45 @@
 //! and check values by, and the settings that mean something here, parsed. `apply` stores overrides unread, so that
 //! agents with different tables stay in step; values are checked before they become commands.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 pub use super::config_table::TOPIC_CONFIGS;
 
-/// A key of a topic's configuration.
+/// A key of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ConfigKey {
+    /// What it configures.
+    pub owner: ConfigOwner,
     /// Kafka's name for it.
     pub name: &'static str,
     /// The broker's setting that Kafka takes the default from; empty when there is none.
     pub broker: &'static str,
     /// Which values it takes.
     pub kind: ConfigKind,
-    /// The value of a topic that does not override it.
+    /// The value of a topic or group that does not override it.
     pub default: &'static str,
     /// Whether it does anything here.
     pub effect: Effect,
-    /// What it does in Kafka and here, for those who describe a topic.
+    /// What it does in Kafka and here, for those who describe it.
     pub doc: &'static str,
+}
+
+/// What has a configuration of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigOwner {
+    /// A topic.
+    Topic,
+    /// A group.
+    Group,
+}
+
+impl fmt::Display for ConfigOwner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Topic => "topic",
+            Self::Group => "group",
+        })
+    }
 }
 
 /// Whether a key does anything here. Every value is checked, stored and reported in any case.
@@ -63,11 +83,13 @@ pub enum ConfigKind {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// There is no such key.
-    #[error("unknown topic config {0:?}")]
-    UnknownKey(String),
+    #[error("unknown {0} config {1:?}")]
+    UnknownKey(ConfigOwner, String),
     /// The key does not take this value.
-    #[error("invalid value {value:?} for topic config {key}: it must be {wanted}")]
+    #[error("invalid value {value:?} for {owner} config {key}: it must be {wanted}")]
     InvalidValue {
+        /// What it configures.
+        owner: ConfigOwner,
         /// The key.
         key: &'static str,
         /// The value.
@@ -75,17 +97,26 @@ pub enum ConfigError {
         /// What it should be.
         wanted: String,
     },
+    /// Two values exclude each other.
+    #[error("{} ({}) must be greater than {} ({})", greater.0, greater.1, less.0, less.1)]
+    Contradiction {
+        /// The key whose value must be the greater one, and its value.
+        greater: (&'static str, i32),
+        /// The other key, and its value.
+        less: (&'static str, i32),
+    },
 }
 
 impl ConfigKey {
-    /// The key of this name.
+    /// The key of this name in a table that is not empty.
     ///
     /// # Errors
     /// [`ConfigError::UnknownKey`]
-    pub fn find(name: &str) -> Result<&'static Self, ConfigError> {
-        // The table is short; it need not be sorted.
-        let unknown = || ConfigError::UnknownKey(name.chars().take(128).collect());
-        TOPIC_CONFIGS.iter().find(|key| key.name == name).ok_or_else(unknown)
+    pub fn find(table: &'static [Self], name: &str) -> Result<&'static Self, ConfigError> {
+        let owner = table.first().map_or(ConfigOwner::Topic, |key| key.owner);
+        let unknown = || ConfigError::UnknownKey(owner, name.chars().take(128).collect());
+        // The tables are short; they need not be sorted.
+        table.iter().find(|key| key.name == name).ok_or_else(unknown)
     }
 
     /// Checks a value for the key.
@@ -97,7 +128,8 @@ impl ConfigKey {
             return Ok(());
         }
         let shown = value.chars().take(128).collect();
-        Err(ConfigError::InvalidValue { key: self.name, value: shown, wanted: self.kind.wanted() })
+        let wanted = self.kind.wanted();
+        Err(ConfigError::InvalidValue { owner: self.owner, key: self.name, value: shown, wanted })
     }
 }
 
@@ -227,7 +259,7 @@ impl TopicSettings {
 
 /// The override when there is one that holds, else the default.
 fn effective<'a>(overrides: &'a BTreeMap<String, String>, name: &str) -> &'a str {
-    let key = ConfigKey::find(name).expect("settings are only made of keys in the table");
+    let key = ConfigKey::find(TOPIC_CONFIGS, name).expect("settings are only made of keys in the table");
     match overrides.get(name) {
         Some(value) if key.kind.takes(value) => value,
         _ => key.default,
@@ -250,7 +282,7 @@ mod tests {
     #[test]
     fn values_are_checked_by_kind() {
         let check = |name: &str, value: &str, expect: bool| {
-            let key = ConfigKey::find(name).expect("the key is in the table");
+            let key = ConfigKey::find(TOPIC_CONFIGS, name).expect("the key is in the table");
             assert_eq!(key.check(value).is_ok(), expect, "{name}={value}");
         };
         check("retention.ms", "-1", true);
@@ -276,9 +308,10 @@ mod tests {
 
     #[test]
     fn errors_name_the_key_and_what_it_takes() {
-        let error = ConfigKey::find("retention.hours").expect_err("Kafka has no such topic config");
+        let error =
+            ConfigKey::find(TOPIC_CONFIGS, "retention.hours").expect_err("Kafka has no such topic config");
         assert_eq!(error.to_string(), "unknown topic config \"retention.hours\"");
-        let key = ConfigKey::find("message.timestamp.type").expect("the key is in the table");
+        let key = ConfigKey::find(TOPIC_CONFIGS, "message.timestamp.type").expect("the key is in the table");
         let error = key.check("now").expect_err("it is no timestamp type");
         assert_eq!(
             error.to_string(),

@@ -5,6 +5,7 @@
 use super::config::{
     ConfigKey,
     ConfigKind::{self, Boolean, Int, List, Long, Ratio, Word},
+    ConfigOwner,
     Effect::{self, Later, Nothing, Works},
 };
 
@@ -292,5 +293,5 @@ const fn key(
     effect: Effect,
     doc: &'static str,
 ) -> ConfigKey {
-    ConfigKey { name, broker, kind, default, effect, doc }
+    ConfigKey { owner: ConfigOwner::Topic, name, broker, kind, default, effect, doc }
 }

@@ -5,6 +5,7 @@ mod agents;
 pub mod config;
 mod config_table;
 mod coordinates;
+pub mod group_config;
 mod groups;
 mod history;
 mod inspect;
@@ -14,8 +15,11 @@ mod producers;
 mod references;
 mod topics;
 
+use std::collections::BTreeMap;
+
 use ebb_protocol::ids::{
-    AgentId, ClusterId, LogPosition, Offset, PartitionIndex, Timestamp, TopicId, TopicName, TopicPartition,
+    AgentId, ClusterId, GroupId, LogPosition, Offset, PartitionIndex, Timestamp, TopicId, TopicName,
+    TopicPartition,
 };
 use ebb_protocol::planted::{Bug, is_planted};
 use serde::{Deserialize, Serialize};
@@ -62,6 +66,8 @@ pub struct State {
     /// Segments minted before are refused.
     pub(crate) sweep_boundary: Timestamp,
     pub(crate) groups: Groups,
+    /// What is set of groups' configurations, unread; of a group where something is.
+    pub(crate) group_configs: BTreeMap<GroupId, BTreeMap<String, String>>,
 }
 
 impl State {

@@ -41,6 +41,10 @@ fn commands() -> Vec<Command> {
             partitions: vec![(topic(1), partition)],
         }),
         Command::DeleteGroup { group: "old".into() },
+        Command::AlterGroupConfig {
+            group: "old".into(),
+            changes: vec![("k".to_owned(), Some("v".to_owned()))],
+        },
         Command::DeleteTopic { topic: topic(1) },
         Command::TruncateLog { below: LogPosition(2) },
         Command::RaiseSweepBoundary { minted_before: Timestamp(800) },

@@ -77,7 +77,7 @@ fn names(state: &State) -> Vec<&str> {
 }
 
 /// What snapshots leave out is what they make again.
-fn check_snapshot(state: &State) {
+pub(crate) fn check_snapshot(state: &State) {
     assert_eq!(snapshot::decode(&snapshot::encode(state)).as_ref(), Ok(state));
 }
 

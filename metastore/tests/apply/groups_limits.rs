@@ -3,16 +3,18 @@
 use ebb_metastore::{
     command::{ClassicMember, Command, CommitFence, CommitOffsets, CommittedOffset, GroupChange},
     limits::{
-        EXPIRIES_PER_ENTRY_MAX, GROUP_BYTES_MAX, GROUP_ID_BYTES_MAX, GROUPS_MAX, MEMBER_BYTES_MAX,
-        MEMBERS_PER_GROUP_MAX, OFFSET_METADATA_BYTES_MAX, OFFSETS_CHECK_MS, OFFSETS_PER_GROUP_MAX,
-        PARTITIONS_PER_TOPIC_MAX,
+        CONFIGS_PER_GROUP_MAX, EXPIRIES_PER_ENTRY_MAX, GROUP_BYTES_MAX, GROUP_CONFIG_BYTES_MAX,
+        GROUP_CONFIGS_MAX, GROUP_ID_BYTES_MAX, GROUPS_MAX, MEMBER_BYTES_MAX, MEMBERS_PER_GROUP_MAX,
+        OFFSET_METADATA_BYTES_MAX, OFFSETS_CHECK_MS, OFFSETS_PER_GROUP_MAX, PARTITIONS_PER_TOPIC_MAX,
     },
     outcome::{Outcome, Refusal},
 };
-use ebb_protocol::ids::PartitionIndex;
+use ebb_protocol::ids::{AgentId, PartitionIndex};
 
 use crate::{
-    groups::{classic, commit, consumer, offset, put_classic, put_consumer, remove, update, updated},
+    groups::{
+        check_snapshot, classic, commit, consumer, offset, put_classic, put_consumer, remove, update, updated,
+    },
     support::{World, create_topic, entry, refused, topic},
 };
 
@@ -99,6 +101,57 @@ fn offsets_are_limited_in_number() {
     assert_eq!(world.run(commit("g", CommitFence::Simple, &[(0, 9)])), Outcome::Done, "it does not grow");
     let group = world.state.group(&"g".into()).expect("it exists");
     assert_eq!(group.offsets().count(), OFFSETS_PER_GROUP_MAX);
+}
+
+/// Sets a key of a group's configuration, or takes it back.
+fn configure(group: &str, key: &str, value: Option<&str>) -> Command {
+    let changes = vec![(key.to_owned(), value.map(str::to_owned))];
+    Command::AlterGroupConfig { group: group.into(), changes }
+}
+
+#[test]
+fn a_groups_configuration_is_kept_whether_or_not_the_group_exists() {
+    let mut world = World::new();
+    let found = |world: &World| {
+        let config = world.state.group_config(&"g".into()).cloned().unwrap_or_default();
+        config.into_iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>()
+    };
+    assert_eq!(world.run(configure("g", "a", Some("1"))), Outcome::Done);
+    assert_eq!(world.run(configure("g", "b", Some("2"))), Outcome::Done);
+    world.run(update("g", 0, vec![classic(1)]));
+    world.run(Command::DeleteGroup { group: "g".into() });
+    assert_eq!(found(&world), ["a=1", "b=2"]);
+    check_snapshot(&world.state);
+    assert_eq!(world.run(configure("g", "a", None)), Outcome::Done);
+    assert_eq!(found(&world), ["b=2"]);
+    world.run(configure("g", "b", None));
+    assert_eq!(world.run(configure("g", "c", None)), Outcome::Done, "what is not set can be taken back");
+    assert_eq!(world.state.configured_groups().count(), 0, "nothing is left of it");
+}
+
+#[test]
+fn configurations_of_groups_are_limited() {
+    let mut world = World::new();
+    let malformed = refused(Refusal::Malformed);
+    let long = "x".repeat(GROUP_CONFIG_BYTES_MAX + 1);
+    assert_eq!(world.run(configure("g", "k", Some(&long))), malformed);
+    assert_eq!(world.run(configure("g", &long, Some("v"))), malformed);
+    assert_eq!(world.run(configure("", "k", Some("v"))), malformed);
+    assert_eq!(world.run(configure(&"g".repeat(GROUP_ID_BYTES_MAX + 1), "k", Some("v"))), malformed);
+    let keys = |count: usize| (0..count).map(|n| (format!("k{n}"), Some("v".to_owned()))).collect();
+    let many = Command::AlterGroupConfig { group: "g".into(), changes: keys(CONFIGS_PER_GROUP_MAX + 1) };
+    assert_eq!(world.run(many), malformed, "all or nothing");
+    assert_eq!(world.state.group_config(&"g".into()), None);
+    let commands = (0..GROUP_CONFIGS_MAX).map(|n| configure(&format!("g{n}"), "k", Some("v"))).collect();
+    let number = world.state.next_number(AgentId(1)).expect("agent 1 is live");
+    let outcomes = world.apply(entry(1, world.epoch.0, number, commands), 0);
+    assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Done));
+    assert_eq!(world.run(configure("x", "k", Some("v"))), refused(Refusal::GroupConfigsFull));
+    assert_eq!(world.run(configure("x", "k", None)), Outcome::Done);
+    assert_eq!(world.run(configure("g7", "l", Some("v"))), Outcome::Done, "one that is there");
+    assert_eq!(world.run(configure("g7", "k", None)), Outcome::Done);
+    assert_eq!(world.run(configure("g7", "l", None)), Outcome::Done);
+    assert_eq!(world.run(configure("x", "k", Some("v"))), Outcome::Done, "one made room");
 }
 
 #[test]

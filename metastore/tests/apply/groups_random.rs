@@ -27,6 +27,7 @@ enum Op {
     Commit { group: u8, fence: Fence, offsets: Vec<Place> },
     DeleteOffsets { group: u8, places: Vec<Place> },
     DeleteGroup { group: u8 },
+    Configure { group: u8, key: u8, value: Option<u8> },
     ReplaceTopic { slot: usize },
     Wait { minutes: i64 },
 }
@@ -71,6 +72,8 @@ struct ModelGroup {
 #[derive(Debug, Default)]
 struct Model {
     groups: BTreeMap<u8, ModelGroup>,
+    /// What is set of each group's configuration.
+    configs: BTreeMap<(u8, u8), u8>,
     /// The highest version of any group that is gone.
     removed_version: u64,
     topics: [u128; 2],
@@ -108,6 +111,15 @@ impl Model {
         let version = next.version;
         self.groups.insert(group, next);
         (command, Outcome::GroupUpdated { version })
+    }
+
+    fn configure(&mut self, group: u8, key: u8, value: Option<u8>) -> (Command, Outcome) {
+        match value {
+            Some(value) => self.configs.insert((group, key), value),
+            None => self.configs.remove(&(group, key)),
+        };
+        let changes = vec![(key.to_string(), value.map(|value| value.to_string()))];
+        (Command::AlterGroupConfig { group: group_id(group), changes }, Outcome::Done)
     }
 
     fn commit(&mut self, group: u8, fence: Fence, places: &[Place], now: i64) -> (Command, Outcome) {
@@ -224,6 +236,12 @@ impl Model {
         }
         let ids: BTreeSet<_> = self.groups.keys().map(|group| group_id(*group)).collect();
         assert!(state.groups().map(|(id, _)| id).eq(&ids));
+        let ids: BTreeSet<_> = self.configs.keys().map(|(group, _)| group_id(*group)).collect();
+        assert!(state.configured_groups().eq(&ids));
+        for ((group, key), value) in &self.configs {
+            let config = state.group_config(&group_id(*group));
+            assert_eq!(config.and_then(|config| config.get(&key.to_string())), Some(&value.to_string()));
+        }
     }
 }
 
@@ -340,6 +358,7 @@ impl Run {
             Op::Commit { group, fence, offsets } => model.commit(*group, *fence, offsets, now),
             Op::DeleteOffsets { group, places } => model.delete_offsets(*group, places),
             Op::DeleteGroup { group } => model.delete_group(*group),
+            Op::Configure { group, key, value } => model.configure(*group, *key, *value),
             Op::ReplaceTopic { slot } => return self.replace_topic(*slot),
             Op::Wait { minutes } => {
                 let end = now + minutes * 60_000;
@@ -388,6 +407,8 @@ fn ops() -> impl Strategy<Value = Op> {
         8 => (0..3_u8, fence, places()).prop_map(|(group, fence, offsets)| Op::Commit { group, fence, offsets }),
         2 => (0..3_u8, places()).prop_map(|(group, places)| Op::DeleteOffsets { group, places }),
         1 => (0..3_u8).prop_map(|group| Op::DeleteGroup { group }),
+        1 => (0..3_u8, 0..2_u8, prop::option::of(0..9_u8))
+            .prop_map(|(group, key, value)| Op::Configure { group, key, value }),
         1 => (0..2_usize).prop_map(|slot| Op::ReplaceTopic { slot }),
         3 => minutes.prop_map(|minutes| Op::Wait { minutes }),
     ]

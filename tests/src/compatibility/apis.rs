@@ -61,13 +61,15 @@ const NOTES: &[Note] = &[
         ApiKey::OffsetCommit,
         GROUP_MEMBERS,
         "A commit is durable when it is answered, and may wait up to 100 ms for others. A retention time (up \
-         to version 4) has no effect.",
+         to version 4) has no effect. Version 10, by which topics are named by their ids, is not served, so clients \
+         send version 9.",
     ),
     note(
         ApiKey::OffsetFetch,
         GROUP_MEMBERS,
         "The answer holds every commit that was acknowledged before the request, whichever agent took it. No \
-         offset is ever pending, so `require_stable` has no effect.",
+         offset is ever pending, so `require_stable` has no effect. Version 10, by which topics are named by their \
+         ids, is not served, so clients send version 9.",
     ),
     note(
         ApiKey::FindCoordinator,
@@ -75,7 +77,12 @@ const NOTES: &[Note] = &[
         "Which agent coordinates a group follows from the live agents. Coordinators of transactions are \
          refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED, others with INVALID_REQUEST.",
     ),
-    note(ApiKey::JoinGroup, CLASSIC_MEMBERS, SAME),
+    note(
+        ApiKey::JoinGroup,
+        CLASSIC_MEMBERS,
+        "The first rebalance of an empty group waits 500 ms for further members, in Kafka 3 s. A group has at most \
+         1,000 members; one more is refused with GROUP_MAX_SIZE_REACHED.",
+    ),
     note(ApiKey::Heartbeat, CLASSIC_MEMBERS, SAME),
     note(ApiKey::LeaveGroup, CLASSIC_MEMBERS, SAME),
     note(ApiKey::SyncGroup, CLASSIC_MEMBERS, SAME),
@@ -107,7 +114,7 @@ const NOTES: &[Note] = &[
     note(ApiKey::CreateAcls, CONSOLES, "SECURITY_DISABLED, as of a Kafka broker without an authorizer."),
     note(ApiKey::DeleteAcls, CONSOLES, "SECURITY_DISABLED, as of a Kafka broker without an authorizer."),
     note(ApiKey::DescribeConfigs, ADMINS, "See the configurations below."),
-    note(ApiKey::AlterConfigs, OLD_ADMINS, "Topics only; see the configurations below."),
+    note(ApiKey::AlterConfigs, OLD_ADMINS, "Topics and groups only; see the configurations below."),
     note(
         ApiKey::DescribeLogDirs,
         CONSOLES,
@@ -117,7 +124,7 @@ const NOTES: &[Note] = &[
     note(ApiKey::CreatePartitions, ADMINS, "An assignment is checked for its shape and has no effect."),
     note(ApiKey::DeleteGroups, ADMINS, SAME),
     note(ApiKey::ElectLeaders, CONSOLES, "ELECTION_NOT_NEEDED for every partition that exists."),
-    note(ApiKey::IncrementalAlterConfigs, ADMINS, "Topics only; see the configurations below."),
+    note(ApiKey::IncrementalAlterConfigs, ADMINS, "Topics and groups only; see the configurations below."),
     note(
         ApiKey::AlterPartitionReassignments,
         CONSOLES,
@@ -125,7 +132,12 @@ const NOTES: &[Note] = &[
          cancellation with NO_REASSIGNMENT_IN_PROGRESS.",
     ),
     note(ApiKey::ListPartitionReassignments, CONSOLES, "There is never one."),
-    note(ApiKey::OffsetDelete, ADMINS, SAME),
+    note(
+        ApiKey::OffsetDelete,
+        ADMINS,
+        "While a group that is not one of consumers has members, each partition is refused with \
+         GROUP_SUBSCRIBED_TO_TOPIC, in Kafka the whole request with NON_EMPTY_GROUP.",
+    ),
     note(ApiKey::DescribeClientQuotas, CONSOLES, "There are no quotas, so none is told."),
     note(
         ApiKey::DescribeUserScramCredentials,
@@ -135,7 +147,8 @@ const NOTES: &[Note] = &[
     note(
         ApiKey::DescribeQuorum,
         CONSOLES,
-        "Tells of the commit log: its position, and the live agents as voters. The leader is the agent that answers.",
+        "Tells of the commit log: its position, and the live agents as voters. The leader is the agent that answers. \
+         Times and lags are not known.",
     ),
     note(
         ApiKey::UpdateFeatures,
@@ -148,7 +161,12 @@ const NOTES: &[Note] = &[
         "There are no controllers to ask apart from brokers, and no fenced brokers.",
     ),
     note(ApiKey::DescribeProducers, CONSOLES, "No transaction is ever open."),
-    note(ApiKey::ConsumerGroupHeartbeat, NEW_MEMBERS, SAME),
+    note(
+        ApiKey::ConsumerGroupHeartbeat,
+        NEW_MEMBERS,
+        "A group has at most 1,000 members; one more is refused with GROUP_MAX_SIZE_REACHED. Requests that come while \
+         an update of the group is being written make one update together.",
+    ),
     note(ApiKey::ConsumerGroupDescribe, CONSOLES, "Authorized operations are not told."),
     note(
         ApiKey::GetTelemetrySubscriptions,
@@ -160,7 +178,11 @@ const NOTES: &[Note] = &[
         "librdkafka and the JVM client, by themselves (KIP-714).",
         "What comes is checked, counted and dropped. A client that pushes too early is not slowed down.",
     ),
-    note(ApiKey::ListConfigResources, CONSOLES, "Topics and brokers; loggers of brokers are not listed."),
+    note(
+        ApiKey::ListConfigResources,
+        CONSOLES,
+        "Topics, brokers, and the groups that have something set; loggers of brokers are not listed.",
+    ),
     note(
         ApiKey::DescribeTopicPartitions,
         "The JVM admin client, to describe topics.",

@@ -40,7 +40,7 @@ pub(super) const FEATURES: &[[&str; 3]] = &[
     ["ZooKeeper", "Kafka itself gave it up in 4.0.", "Tools that ask for it cannot be used."],
     [
         "Inter-broker APIs (LeaderAndIsr, UpdateMetadata, AlterPartition, Envelope and others)",
-        "Agents share the bucket and do not talk to each other in Kafka's protocol.",
+        "Agents share the bucket. All that they ask each other is ApiVersions, to see who is alive.",
         "Not listed.",
     ],
     [
@@ -74,6 +74,31 @@ pub(super) const FEATURES: &[[&str; 3]] = &[
         "SASL, SCRAM, TLS over TCP",
         "Not yet; QUIC always has TLS.",
         "SaslHandshake and SaslAuthenticate are not listed.",
+    ],
+    [
+        "Groups and offsets in `__consumer_offsets`",
+        "They are in the commit log of the metastore.",
+        "There is no such topic to read; `offsets.topic.*` does not exist.",
+    ],
+    [
+        "When offsets expire: `offsets.retention.minutes`",
+        "A week after the group lost its last member or had an offset committed from outside, all together; those of a group that never had members, each a week after its commit. A week of time in which agents write: an hour in which nobody writes anything does not count in full.",
+        "The retention cannot be changed. Offsets of a topic to which a group with members no longer subscribes stay as long as the group has members.",
+    ],
+    [
+        "Coordinators on the leader of a partition",
+        "The coordinator of a group follows from its name and the live agents.",
+        "COORDINATOR_LOAD_IN_PROGRESS is never answered: there is nothing to load.",
+    ],
+    [
+        "Plug-ins of brokers: assignors, authorizers, policies, metrics reporters",
+        "Agents take no foreign code. Assignors are `uniform` and `range`.",
+        "Another assignor is refused with UNSUPPORTED_ASSIGNOR; figures are at `/metrics`.",
+    ],
+    [
+        "MirrorMaker, Kafka Connect, schema registries",
+        "They are clients, and use classic groups and topics of their own.",
+        "Topics of theirs that are to be compacted only grow so far.",
     ],
     ["Delegation tokens", "There are no users yet who could have them.", "Not listed."],
     [

@@ -1,5 +1,5 @@
 //! The page `docs/compatibility.md`, made from the tables that the product itself goes by: the APIs that are served and
-//! the configuration keys of topics. What the tables cannot say, who needs an API and what does not apply, is written
+//! the configuration keys of topics and groups. What the tables cannot say, who needs an API and what does not apply, is written
 //! beside it here. Knows nothing of how requests are answered.
 
 mod apis;
@@ -7,14 +7,17 @@ mod features;
 
 use std::fmt::Write;
 
-use ebb_metastore::state::config::{Effect, TOPIC_CONFIGS};
+use ebb_metastore::state::{
+    config::{ConfigKind, Effect, TOPIC_CONFIGS},
+    group_config::GROUP_CONFIGS,
+};
 use ebb_protocol::api::{APIS, Api};
 
 const HEAD: &str = "\
 # Compatibility
 
 Ebbtide answers as a broker of Kafka 4.1 does. This page says which requests it takes, how its answers differ, what each
-topic configuration does, and what of Kafka has no place here. A test writes it from the tables that the agent itself
+configuration does, and what of Kafka has no place here. A test writes it from the tables that the agent itself
 goes by, and fails when it is out of date:
 
 ```sh
@@ -45,13 +48,26 @@ INVALID_CONFIG.
 | --- | --- | --- | --- |
 ";
 
+const GROUP_CONFIGS_HEAD: &str = "
+## Group configurations
+
+A group of KIP-848 takes these, whether or not it exists yet, and its members learn of a change by their next heartbeat.
+The session time-out must be greater than the heartbeat interval. Kafka allows 45 to 60 seconds and 5 to 15 seconds, and
+its brokers can be told otherwise; agents cannot, so the bounds are wider. Everything else is refused with
+INVALID_CONFIG, also Kafka's `share.*` and `streams.*`: there are no such groups here. Members of the classic protocol
+bring their session time-outs along, which may be 6 seconds to 30 minutes.
+
+| name | default | bounds | meaning |
+| --- | --- | --- | --- |
+";
+
 const OTHER_CONFIGS: &str = "
 ## Other configurations
 
 | resource | described | altered |
 | --- | --- | --- |
 | broker | The settings that clients look at and the defaults of topics, by Kafka's names, read-only. An agent answers for itself. The empty name has no settings. | Refused by name with INVALID_REQUEST: an agent's settings come from its command line, environment and file. |
-| group | `consumer.session.timeout.ms` and `consumer.heartbeat.interval.ms`, read-only, the same for all groups. | Refused by name with INVALID_CONFIG. |
+| group | Its configuration, see above. | Its configuration, see above. |
 | broker logger | Refused with INVALID_REQUEST: log levels come from the command line. | Refused with INVALID_REQUEST. |
 | client metrics | Refused with INVALID_REQUEST: no metrics of clients are collected. | Refused with INVALID_REQUEST. |
 ";
@@ -86,6 +102,14 @@ pub fn page() -> String {
         };
         let default = if key.default.is_empty() { String::new() } else { format!("`{}`", key.default) };
         let _ = writeln!(page, "| `{}` | {default} | {effect} | {} |", key.name, key.doc);
+    }
+    page.push_str(GROUP_CONFIGS_HEAD);
+    for key in GROUP_CONFIGS {
+        let bounds = match key.kind {
+            ConfigKind::Int { min, max } => format!("{min} to {max}"),
+            _ => String::new(),
+        };
+        let _ = writeln!(page, "| `{}` | `{}` | {bounds} | {} |", key.name, key.default, key.doc);
     }
     page.push_str(OTHER_CONFIGS);
     page.push_str(FEATURES);

@@ -21,7 +21,10 @@ mod tests;
 
 use std::collections::{BTreeMap, btree_map};
 
-use ebb_metastore::command::{CommitFence, ConsumerGroup, ConsumerMember};
+use ebb_metastore::{
+    command::{CommitFence, ConsumerGroup, ConsumerMember},
+    state::group_config::GroupSettings,
+};
 use ebb_protocol::ids::{MemberId, Timestamp, TopicPartition};
 
 use self::{batch::Answer, partitions::each};
@@ -66,6 +69,16 @@ impl Default for ConsumerConfig {
 }
 
 impl ConsumerConfig {
+    /// These settings, with those of one group in their place.
+    #[must_use]
+    pub fn with(self, group: GroupSettings) -> Self {
+        Self {
+            session_timeout_ms: group.session_timeout_ms.unwrap_or(self.session_timeout_ms),
+            heartbeat_interval_ms: group.heartbeat_interval_ms.unwrap_or(self.heartbeat_interval_ms),
+            ..self
+        }
+    }
+
     /// When a member that is heard of now is taken for dead, unless it is heard of again. One of the classic protocol
     /// says so itself.
     fn session_end(&self, now: Timestamp, member: &ConsumerMember) -> Timestamp {
@@ -156,6 +169,11 @@ impl ConsumerMachine {
         }
         machine.touched.clear();
         machine
+    }
+
+    /// Goes on with other settings. Members learn of them by their next heartbeats, and are timed by them from then on.
+    pub fn configure(&mut self, config: ConsumerConfig) {
+        self.config = config;
     }
 
     /// Takes an event in.

@@ -81,6 +81,10 @@ fn steps() -> Vec<Step> {
                     topic: topic(1),
                     changes: vec![("retention.ms".to_owned(), Some("-1".to_owned())), ("x".to_owned(), None)],
                 },
+                Command::AlterGroupConfig {
+                    group: "g".into(),
+                    changes: vec![("consumer.session.timeout.ms".to_owned(), Some("50000".to_owned()))],
+                },
             ],
         ),
         step(0, vec![delete_records(Some(Offset(2))), delete_records(None)]),

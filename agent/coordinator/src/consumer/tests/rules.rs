@@ -1,6 +1,9 @@
 //! The rules of KIP-848 one by one.
 
-use ebb_metastore::command::{CommitFence, Partitions};
+use ebb_metastore::{
+    command::{CommitFence, Partitions},
+    state::group_config::GroupSettings,
+};
 use ebb_protocol::ids::MemberId;
 
 use super::support::{Desk, beat, join, owns};
@@ -400,4 +403,19 @@ fn a_hundred_members_that_join_at_once_cost_few_updates() {
     assert_eq!(described.state, ConsumerState::Stable);
     assert!(described.members.iter().all(|(_, member)| count(&member.assigned) == 6));
     assert!(desk.updates <= 6, "{} updates", desk.updates);
+}
+
+#[test]
+fn other_settings_take_effect_with_the_next_heartbeat() {
+    let mut desk = desk();
+    assert_eq!(ok(&mut desk, join("a", &["t"])).interval_ms, 5_000);
+    let group = GroupSettings { session_timeout_ms: Some(6_000), heartbeat_interval_ms: Some(2_000) };
+    desk.machine.configure(ConsumerConfig::default().with(group));
+    desk.sleep(44_000);
+    assert!(desk.machine.has_members(), "it was promised 45 s");
+    assert_eq!(ok(&mut desk, beat("a", 1)).interval_ms, 2_000);
+    desk.sleep(5_999);
+    assert!(desk.machine.has_members());
+    desk.sleep(1);
+    assert!(!desk.machine.has_members());
 }
