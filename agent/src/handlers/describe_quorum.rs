@@ -18,6 +18,7 @@ use super::{
     errors::Failure,
     placement::{Broker, Placement},
 };
+use crate::metrics::Transport;
 
 /// The topic and partition of Kafka's metadata.
 const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -48,7 +49,11 @@ pub(super) async fn answer(call: Call, request: DescribeQuorumRequest) -> Descri
     if call.version < 2 {
         return response;
     }
-    let name = call.handlers.transport.label();
+    // The JVM client takes no listener whose name has small letters.
+    let name = match call.handlers.transport {
+        Transport::Kafka => "KAFKA",
+        Transport::Quic => "QUIC",
+    };
     response.with_nodes(placement.brokers.iter().map(|broker| node(broker, name)).collect())
 }
 

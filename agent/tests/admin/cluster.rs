@@ -160,6 +160,11 @@ async fn the_commit_log_stands_in_for_a_quorum() {
         let [voter] = &partition.current_voters[..] else { panic!("one agent is live") };
         assert_eq!((voter.replica_id, voter.log_end_offset), (BrokerId(0), partition.high_watermark));
         assert_eq!(response.nodes.len(), usize::from(version >= 2));
+        let listeners = response.nodes.iter().flat_map(|node| &node.listeners);
+        assert!(
+            listeners.map(|listener| &*listener.name).all(|name| name == "KAFKA"),
+            "the JVM client wants capitals"
+        );
         for other in [ask("__cluster_metadata", 1), ask("t", 0)] {
             let response = client.call(&other, version).await;
             assert_eq!(response.topics[0].partitions[0].error_code, UNKNOWN.code());
