@@ -30,11 +30,31 @@ impl Probe for Dial {
             // Nobody can reach it, and no client is sent to it.
             (None, None) => return true,
         };
-        if let Err(error) = &asked {
-            tracing::debug!(agent = %agent.id, %error, "an agent cannot be asked");
+        match asked {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(agent = %agent.id, %error, "an agent cannot be asked");
+                !is_silence(error.kind())
+            }
         }
-        asked.is_ok()
     }
+}
+
+/// Whether an error speaks of the other end. One of this end, which has no descriptor left or cannot look the name up,
+/// says nothing of the agent, and must put nobody out.
+fn is_silence(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind as K;
+    matches!(
+        kind,
+        K::ConnectionRefused
+            | K::ConnectionReset
+            | K::ConnectionAborted
+            | K::BrokenPipe
+            | K::UnexpectedEof
+            | K::TimedOut
+            | K::HostUnreachable
+            | K::NetworkUnreachable
+    )
 }
 
 async fn ask_tcp(endpoint: &Endpoint) -> io::Result<()> {
@@ -53,7 +73,7 @@ async fn ask_quic(endpoint: &Endpoint) -> io::Result<()> {
     let connecting = client.connect(address, &endpoint.host).map_err(io::Error::other)?;
     match connecting.await {
         Err(error @ (ConnectionError::TimedOut | ConnectionError::LocallyClosed)) => {
-            Err(io::Error::other(error))
+            Err(io::Error::new(io::ErrorKind::TimedOut, error))
         }
         Ok(_) | Err(_) => Ok(()),
     }
@@ -79,6 +99,17 @@ mod tests {
     };
 
     use super::*;
+
+    #[test]
+    fn errors_of_this_end_put_nobody_out() {
+        for silent in
+            [io::ErrorKind::ConnectionRefused, io::ErrorKind::UnexpectedEof, io::ErrorKind::TimedOut]
+        {
+            assert!(is_silence(silent), "{silent}");
+        }
+        let no_descriptors = io::Error::from_raw_os_error(24);
+        assert!(!is_silence(no_descriptors.kind()) && !is_silence(io::Error::other("no such host").kind()));
+    }
 
     #[test]
     fn the_question_is_a_request() {
