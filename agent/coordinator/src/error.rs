@@ -37,9 +37,21 @@ pub enum GroupError {
     /// The group has members.
     #[error("the group has members")]
     NotEmpty,
-    /// The group id is empty, where a group needs one.
-    #[error("the group id is empty")]
+    /// The group id is empty, where a group needs one, or too long.
+    #[error("the group id is empty or too long")]
     InvalidGroupId,
+    /// The group's members, or one of them, would take more bytes than they may.
+    #[error("the group's members would take more bytes than a group may have: ask for less")]
+    GroupTooLarge,
+    /// The group would have more offsets, or more bytes of them, than it may have.
+    #[error("the group would hold more offsets than it may hold: delete some first")]
+    OffsetsTooLarge,
+    /// The metadata of a committed offset is too long.
+    #[error("the metadata of the offset is too long")]
+    OffsetMetadataTooLarge,
+    /// There are as many groups, or bytes in groups, as there may be.
+    #[error("there are as many groups as there may be: delete some first")]
+    GroupsFull,
     /// The member's epoch is not the one the coordinator knows: it must give up everything and join again (KIP-848).
     #[error("the member's epoch has been fenced")]
     FencedMemberEpoch,
@@ -74,6 +86,7 @@ impl From<StoreError> for GroupError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Lost => Self::NotCoordinator,
+            StoreError::Refused(error) => error,
             StoreError::Unavailable(reason) => Self::Unavailable(reason),
         }
     }

@@ -44,6 +44,8 @@ pub enum Event {
 pub enum StoreError {
     /// The group has moved or changed: this machine must be dropped, and everybody who waits sent away.
     Lost,
+    /// It does not fit, and never will: everybody who waits is told why, and the machine is dropped.
+    Refused(GroupError),
     /// The metastore did not answer in time: it may or may not have taken effect. The machine is dropped too.
     Unavailable(String),
 }

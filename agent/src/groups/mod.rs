@@ -418,14 +418,14 @@ impl Groups {
 
 /// Why an update was refused.
 fn lost(group: &GroupId, refusal: &Refusal) -> StoreError {
-    match refusal {
-        Refusal::NotCoordinator | Refusal::StaleGroup | Refusal::StaleAgent | Refusal::OutOfTurn => {
+    match offsets::refused(refusal) {
+        GroupError::NotCoordinator => {
             tracing::info!(%group, %refusal, "a group has moved");
             StoreError::Lost
         }
-        refusal => {
+        error => {
             tracing::warn!(%group, %refusal, "a group cannot be recorded");
-            StoreError::Unavailable(refusal.to_string())
+            StoreError::Refused(error)
         }
     }
 }

@@ -52,6 +52,7 @@ impl Groups {
         let committed = self.metastore.submit_patiently(vec![command]).await;
         outcome(committed)?.map_err(|refusal| match refusal {
             Refusal::StaleMember if is_epoch => GroupError::StaleMemberEpoch,
+            Refusal::GroupTooLarge => GroupError::OffsetsTooLarge,
             refusal => refused(&refusal),
         })
     }
@@ -126,13 +127,19 @@ fn outcome(submitted: Result<Vec<Outcome>, MetastoreError>) -> Result<Result<(),
 }
 
 /// What `apply` says of a group's command, in the words of groups.
-fn refused(refusal: &Refusal) -> GroupError {
+pub(super) fn refused(refusal: &Refusal) -> GroupError {
     match refusal {
-        Refusal::NotCoordinator | Refusal::StaleAgent | Refusal::OutOfTurn => GroupError::NotCoordinator,
+        Refusal::NotCoordinator | Refusal::StaleGroup | Refusal::StaleAgent | Refusal::OutOfTurn => {
+            GroupError::NotCoordinator
+        }
         Refusal::UnknownGroup => GroupError::UnknownGroup,
         Refusal::GroupNotEmpty => GroupError::NotEmpty,
         Refusal::UnknownMember => GroupError::UnknownMember,
         Refusal::StaleMember => GroupError::IllegalGeneration,
+        Refusal::GroupFull => GroupError::GroupFull,
+        Refusal::GroupTooLarge => GroupError::GroupTooLarge,
+        Refusal::GroupsFull => GroupError::GroupsFull,
+        Refusal::OffsetMetadataTooLarge => GroupError::OffsetMetadataTooLarge,
         refusal => GroupError::Unavailable(refusal.to_string()),
     }
 }
