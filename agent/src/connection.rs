@@ -3,7 +3,7 @@
 //! next Produce from being taken in, and replies still leave in the order of their requests.
 //!
 //! A frame's length is charged to a byte budget, shared by all connections, before its body is read, and given back
-//! when its reply has left. Knows frames; knows nothing of sockets and of what a request says.
+//! when its reply has left, or earlier by a request that waits for others and needs its frame no longer. Knows frames; knows nothing of sockets and of what a request says.
 
 use std::{future::Future, io, net::IpAddr, sync::Arc, time::Duration};
 
@@ -13,6 +13,7 @@ use ebb_protocol::{
     messages::{DecodeError, EncodeError},
 };
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader},
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -45,13 +46,30 @@ pub(crate) struct Peer {
     pub(crate) address: IpAddr,
 }
 
+/// A frame's share of the byte budget. Given back when its last clone is dropped, or before by [`Charge::release`].
+#[derive(Clone, Debug)]
+pub(crate) struct Charge(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Charge {
+    fn new(bytes: OwnedSemaphorePermit) -> Self {
+        Self(Arc::new(Mutex::new(Some(bytes))))
+    }
+
+    /// Gives the share back before the reply has left. Only for who holds nothing of the frame any more.
+    pub(crate) fn release(&self) {
+        self.0.lock().take();
+    }
+}
+
 /// Takes requests in.
 pub(crate) trait Intake: Send + Sync {
-    /// Fixes the order of one request, given as a frame without its length. The next one is read afterwards.
+    /// Fixes the order of one request, given as a frame without its length and with its share of the byte budget.
+    /// The next one is read afterwards.
     fn take_in(
         &self,
         peer: Peer,
         frame: Bytes,
+        charge: Charge,
     ) -> impl Future<Output = Result<Reply, ConnectionError>> + Send;
 }
 
@@ -146,7 +164,7 @@ struct Taken {
 
 /// What a request holds of the shared limits. Given back when dropped.
 struct Held {
-    _bytes: OwnedSemaphorePermit,
+    charge: Charge,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -192,7 +210,7 @@ async fn take_in<R: AsyncRead + Unpin>(
             next = frames.next() => next?,
         };
         let Some((frame, held)) = next else { return Ok(()) };
-        let reply = intake.take_in(frames.peer, frame).await?;
+        let reply = intake.take_in(frames.peer, frame, held.charge.clone()).await?;
         if taken.send(Taken { reply, held }).await.is_err() {
             return Ok(());
         }
@@ -262,7 +280,7 @@ impl<R: AsyncRead + Unpin> Frames<'_, R> {
         let body = timeout(self.shared.transfer_max(len), read_body(&mut self.reader, len)).await;
         let frame = body.map_err(|_| ConnectionError::TooSlow(len))??;
         self.shared.metrics.frame_in(self.peer.transport, FRAME_LENGTH_BYTES + len);
-        Ok(Some((frame, Held { _bytes: bytes, _slot: slot })))
+        Ok(Some((frame, Held { charge: Charge::new(bytes), _slot: slot })))
     }
 
     /// Waits for the first byte of a frame; false at the end of the stream. A connection may be silent as long as
@@ -298,7 +316,6 @@ async fn read_body(reader: &mut (impl AsyncRead + Unpin), len: usize) -> io::Res
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
-    use parking_lot::Mutex;
     use tokio::{
         io::{DuplexStream, duplex},
         sync::{Notify, watch},
@@ -307,7 +324,8 @@ mod tests {
 
     use super::*;
 
-    /// Answers each frame with itself. A frame `wait` is answered only after `release`; `none` has no answer.
+    /// Answers each frame with itself. Frames `wait` and `park` are answered only after `release`, and `park` needs no
+    /// frame while it waits; `none` has no answer.
     #[derive(Default)]
     struct Echo {
         taken: watch::Sender<Vec<Bytes>>,
@@ -316,12 +334,15 @@ mod tests {
     }
 
     impl Intake for Echo {
-        async fn take_in(&self, _: Peer, frame: Bytes) -> Result<Reply, ConnectionError> {
+        async fn take_in(&self, _: Peer, frame: Bytes, charge: Charge) -> Result<Reply, ConnectionError> {
             let _order = self.order.lock();
             self.taken.send_modify(|taken| taken.push(frame.clone()));
             let release = self.release.clone();
             Ok(async move {
-                if frame == "wait" {
+                if frame == "park" {
+                    charge.release();
+                }
+                if frame == "wait" || frame == "park" {
                     release.notified().await;
                 }
                 Ok((frame != "none").then_some(frame))
@@ -440,6 +461,19 @@ mod tests {
         assert_eq!(fixture.taken(1).await, ["wait"], "six bytes have no room for two frames of four");
         fixture.echo.release.notify_one();
         assert_eq!(fixture.read(8).await, "waitmore");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_waits_without_its_frame_leaves_the_budget_to_others() {
+        let limits = Limits { frame_bytes_max: 6, requests_bytes_max: 6, ..Limits::default() };
+        let mut fixture = Fixture::new(limits);
+        fixture.send("park").await;
+        fixture.send("more").await;
+        settle().await;
+        assert_eq!(fixture.taken(2).await, ["park", "more"]);
+        assert_eq!(fixture.shared.requests_bytes.available_permits(), 2, "one frame of four bytes is held");
+        fixture.echo.release.notify_one();
+        assert_eq!(fixture.read(8).await, "parkmore");
     }
 
     #[tokio::test(start_paused = true)]

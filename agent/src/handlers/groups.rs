@@ -2,7 +2,7 @@
 //! the wire and back. Knows nothing of any one API.
 
 use ebb_coordinator::{Client, GroupError};
-use ebb_metastore::command::Partitions;
+use ebb_metastore::{command::Partitions, limits::MEMBER_BYTES_MAX};
 use ebb_protocol::{
     ids::{GroupId, MemberId, PartitionIndex, TopicId},
     messages::{self, StrBytes},
@@ -15,6 +15,14 @@ impl Call {
     /// Where the request came from.
     pub(super) fn client(&self) -> Client {
         Client { id: self.client_id.to_string(), host: format!("/{}", self.peer) }
+    }
+
+    /// The request is about to wait for other members, and its frame, of which `bytes` were copied, is gone: others
+    /// may use its share of the byte budget. Who brings much keeps it.
+    pub(super) fn wait_without_frame(&self, bytes: usize) {
+        if bytes <= MEMBER_BYTES_MAX {
+            self.charge.release();
+        }
     }
 
     /// The error code of a group's refusal, which is counted.

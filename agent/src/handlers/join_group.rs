@@ -19,13 +19,13 @@ const PROTOCOL_TYPES: i16 = 7;
 const SKIPPED_ASSIGNMENTS: i16 = 9;
 
 pub(super) async fn answer(call: Call, request: JoinGroupRequest) -> JoinGroupResponse {
-    let member = request.member_id.clone();
+    let member = request.member_id.to_string();
     match join(&call, request).await {
         Ok(answer) => joined(call.version, answer),
         Err(error) => {
             let member = match &error {
                 GroupError::MemberIdRequired(fresh) => text(fresh.as_str()),
-                _ => member,
+                _ => text(member),
             };
             JoinGroupResponse::default()
                 .with_error_code(call.refuse_group(error))
@@ -38,9 +38,20 @@ pub(super) async fn answer(call: Call, request: JoinGroupRequest) -> JoinGroupRe
 
 async fn join(call: &Call, request: JoinGroupRequest) -> Result<JoinAnswer, GroupError> {
     let group = named_group(&request.group_id)?;
+    let said = copied(call, request);
+    let bytes = said.protocols.iter().map(|(name, metadata)| name.len() + metadata.len()).sum();
+    call.wait_without_frame(bytes);
+    match call.handlers.groups.handle(&group, |ticket| Event::Join(ticket, said)).await? {
+        Reply::Join(answer) => answer,
+        _ => Err(GroupError::NotCoordinator),
+    }
+}
+
+/// The request without its frame.
+fn copied(call: &Call, request: JoinGroupRequest) -> JoinRequest {
     let has_rebalance_timeout = call.version >= REBALANCE_TIMEOUTS;
     let protocols = request.protocols.into_iter();
-    let said = JoinRequest {
+    JoinRequest {
         member: member_id(&request.member_id),
         fresh_member: call.handlers.groups.fresh_member(fresh_prefix(call, &request.group_instance_id)),
         requires_known_member: call.version >= KNOWN_MEMBERS && request.group_instance_id.is_none(),
@@ -56,16 +67,12 @@ async fn join(call: &Call, request: JoinGroupRequest) -> Result<JoinAnswer, Grou
         protocols: protocols
             .map(|protocol| (protocol.name.to_string(), protocol.metadata.to_vec()))
             .collect(),
-    };
-    match call.handlers.groups.handle(&group, |ticket| Event::Join(ticket, said)).await? {
-        Reply::Join(answer) => answer,
-        _ => Err(GroupError::NotCoordinator),
     }
 }
 
 /// A static member is known by its instance id, another one by its client's name (as in Kafka).
 fn fresh_prefix<'a>(call: &'a Call, instance: &'a Option<StrBytes>) -> &'a str {
-    instance.as_ref().unwrap_or(&call.client_id)
+    instance.as_deref().unwrap_or(&call.client_id)
 }
 
 fn joined(version: i16, answer: JoinAnswer) -> JoinGroupResponse {

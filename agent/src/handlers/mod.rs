@@ -69,7 +69,7 @@ use self::errors::Failure;
 use crate::{
     broker::Broker,
     config::TopicDefaults,
-    connection::{ConnectionError, Intake, Peer, Reply},
+    connection::{Charge, ConnectionError, Intake, Peer, Reply},
     groups::Groups,
     metrics::{Metrics, Transport},
     peers::Peers,
@@ -109,10 +109,12 @@ struct Call {
     api: ApiKey,
     version: i16,
     correlation_id: i32,
-    /// The client's name for itself; empty when it gives none.
-    client_id: StrBytes,
+    /// The client's name for itself; empty when it gives none. A copy: it must not keep the frame in memory.
+    client_id: Arc<str>,
     /// Where it came from.
     peer: IpAddr,
+    /// The frame's share of the byte budget.
+    charge: Charge,
 }
 
 impl Call {
@@ -141,7 +143,7 @@ impl Call {
 }
 
 impl Intake for Arc<Handlers> {
-    async fn take_in(&self, peer: Peer, frame: Bytes) -> Result<Reply, ConnectionError> {
+    async fn take_in(&self, peer: Peer, frame: Bytes, charge: Charge) -> Result<Reply, ConnectionError> {
         let (header, body) = match decode_request_header(&frame) {
             Err(HeaderError::UnsupportedVersion { api: ApiKey::ApiVersions, correlation_id, .. }) => {
                 let frame = api_versions::answer_unsupported(correlation_id)?;
@@ -155,8 +157,9 @@ impl Intake for Arc<Handlers> {
             api: header.api.key,
             version: header.version,
             correlation_id: header.correlation_id,
-            client_id: header.client_id.clone().unwrap_or_default(),
+            client_id: header.client_id.as_deref().unwrap_or_default().into(),
             peer: peer.address,
+            charge,
         };
         dispatch(call, &header, body).await
     }

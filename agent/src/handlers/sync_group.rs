@@ -30,8 +30,19 @@ pub(super) async fn answer(call: Call, request: SyncGroupRequest) -> SyncGroupRe
 
 async fn sync(call: &Call, request: SyncGroupRequest) -> Result<SyncAnswer, GroupError> {
     let group = named_group(&request.group_id)?;
+    let said = copied(request);
+    let bytes = said.assignments.iter().map(|(member, given)| member.as_str().len() + given.len()).sum();
+    call.wait_without_frame(bytes);
+    match call.handlers.groups.handle(&group, |ticket| Event::Sync(ticket, said)).await? {
+        Reply::Sync(answer) => answer,
+        _ => Err(GroupError::NotCoordinator),
+    }
+}
+
+/// The request without its frame.
+fn copied(request: SyncGroupRequest) -> SyncRequest {
     let assignments = request.assignments.into_iter();
-    let said = SyncRequest {
+    SyncRequest {
         member: MemberId::from(&*request.member_id),
         instance: optional(request.group_instance_id.as_ref()),
         generation: request.generation_id,
@@ -40,9 +51,5 @@ async fn sync(call: &Call, request: SyncGroupRequest) -> Result<SyncAnswer, Grou
         assignments: assignments
             .map(|given| (MemberId::from(&*given.member_id), given.assignment.to_vec()))
             .collect(),
-    };
-    match call.handlers.groups.handle(&group, |ticket| Event::Sync(ticket, said)).await? {
-        Reply::Sync(answer) => answer,
-        _ => Err(GroupError::NotCoordinator),
     }
 }
