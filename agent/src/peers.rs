@@ -3,12 +3,14 @@
 //! cluster, so that its groups and partitions move to live agents within some seconds. Nothing is asked without such a
 //! reason, so an idle agent asks nobody.
 //!
+//! An agent at a loopback address is judged only by those that are at one themselves.
+//!
 //! Safety does not rest on this: an agent that was put out by mistake is refused by `apply`, ends, and may start again.
 //! Knows nothing of groups and of Kafka's messages but for one request, as bytes.
 
 mod probe;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use ebb_metastore::{Metastore, Submission, command::Command, state::Agent};
@@ -17,7 +19,7 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::probe::Dial;
+pub(crate) use self::probe::{Dial, answer_question};
 
 /// An agent that does not answer so many times in a row is put out.
 const SILENCES_MAX: u32 = 3;
@@ -117,6 +119,9 @@ impl Peers {
     /// Asks an agent until it answers, and puts it out if it does not.
     async fn examine(&self, id: AgentId) {
         let Some(known) = self.find(id) else { return };
+        if self.find(self.own).is_none_or(|own| is_elsewhere(&own, &known)) {
+            return;
+        }
         for silences in 1..=SILENCES_MAX {
             let begun = Instant::now();
             if timeout(ANSWER_MAX, self.probe.answers(&known)).await.unwrap_or(false) {
@@ -145,6 +150,18 @@ impl Peers {
     fn find(&self, id: AgentId) -> Option<Agent> {
         self.metastore.read(|state| state.agents().find(|agent| agent.id == id).cloned())
     }
+}
+
+/// Whether an agent cannot be judged from here: it advertises a loopback address, which leads to another host for
+/// each who dials it, and this agent does not, so nothing says that both are on one host.
+fn is_elsewhere(own: &Agent, other: &Agent) -> bool {
+    let address = |agent: &Agent| agent.kafka.as_ref().or(agent.quic.as_ref()).cloned();
+    let is_local = |agent: &Agent| address(agent).is_some_and(|endpoint| is_loopback(&endpoint.host));
+    is_local(other) && !is_local(own)
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.parse::<IpAddr>().map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! nothing of requests.
 
 mod admission;
+mod full;
 pub(crate) mod quic;
 pub(crate) mod tcp;
 pub mod tls;

@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use super::{
     ListenError,
     admission::{Admission, Admitted},
+    full::Full,
 };
 use crate::{
     config::ListenerConfig,
@@ -50,6 +51,7 @@ pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 /// Accepts until the agent drains. Every connection is a task of its own.
 pub(crate) async fn run<I: Intake + 'static>(listener: TcpListener, intake: Arc<I>, shared: Arc<Shared>) {
     let admission = Admission::new(Transport::Kafka, &shared.limits, shared.metrics.clone());
+    let full = Full::new();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -58,7 +60,10 @@ pub(crate) async fn run<I: Intake + 'static>(listener: TcpListener, intake: Arc<
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(admitted) = admission.admit(peer.ip()) else { continue };
+                let Some(admitted) = admission.admit(peer.ip()) else {
+                    full.turn_away(stream, &shared);
+                    continue;
+                };
                 shared.spawn(connection(stream, peer, admitted, intake.clone(), shared.clone()));
             }
             Err(error) => {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use ebb_metastore::{command::Endpoint, state::Agent};
 use quinn::ConnectionError;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::{TcpStream, lookup_host},
 };
 
@@ -16,6 +16,24 @@ use crate::listen::tls::ALPN;
 
 /// ApiVersions, version 0, correlation id 0, without a client id: length and header; there is no body.
 const QUESTION: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
+
+/// The answer of an agent that has no room for connections: ApiVersions, version 0, without an error and without APIs.
+const ANSWER: [u8; 14] = [0, 0, 0, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Answers the question if that is what the other end says first; false when it says something else.
+///
+/// # Errors
+/// The connection's.
+pub(crate) async fn answer_question(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> io::Result<bool> {
+    let mut said = [0; QUESTION.len()];
+    stream.read_exact(&mut said).await?;
+    let is_question = said == QUESTION;
+    if is_question {
+        stream.write_all(&ANSWER).await?;
+        stream.shutdown().await?;
+    }
+    Ok(is_question)
+}
 
 /// Asks over the network.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,7 +59,8 @@ impl Probe for Dial {
 }
 
 /// Whether an error speaks of the other end. One of this end, which has no descriptor left or cannot look the name up,
-/// says nothing of the agent, and must put nobody out.
+/// says nothing of the agent, and must put nobody out. A connection that is closed without an answer is silence: a
+/// proxy does that whose agent is gone, and an agent never does, not even at its limit of connections.
 fn is_silence(kind: io::ErrorKind) -> bool {
     use io::ErrorKind as K;
     matches!(
@@ -96,9 +115,61 @@ mod tests {
     use ebb_protocol::{
         api::ApiKey,
         frame::{FRAME_LENGTH_BYTES, decode_request_header, frame_len},
+        messages::{ApiVersionsRequest, decode_response},
     };
+    use tokio::net::TcpListener;
+    use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::{
+        config::{Limits, ListenerConfig},
+        connection::{Charge, ConnectionError, Intake, Peer, Reply, Shared},
+        listen::tcp,
+    };
+
+    /// No request gets here.
+    struct Nobody;
+
+    impl Intake for Nobody {
+        async fn take_in(&self, _: Peer, _: Bytes, _: Charge) -> Result<Reply, ConnectionError> {
+            Err(ConnectionError::GoingDown)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_agent_without_room_for_connections_is_there_and_one_behind_a_proxy_is_not() {
+        let any = ListenerConfig::new("127.0.0.1:0".parse().expect("an address"));
+        let full = tcp::bind(&any, false).expect("a free port");
+        let at = |listener: &TcpListener| {
+            let address = listener.local_addr().expect("it is bound");
+            Endpoint { host: address.ip().to_string(), port: address.port() }
+        };
+        let endpoint = at(&full);
+        let limits = Limits { connections_max: 0, ..Limits::default() };
+        let shared = Arc::new(Shared::new(limits, Arc::default(), CancellationToken::new()));
+        tokio::spawn(tcp::run(full, Arc::new(Nobody), shared));
+        ask_tcp(&endpoint).await.expect("an agent is there");
+        let mut client = TcpStream::connect((&*endpoint.host, endpoint.port)).await.expect("it can dial");
+        client.write_all(&[0; QUESTION.len()]).await.expect("it is connected");
+        assert!(client.read_u8().await.is_err(), "a client is turned away");
+
+        let proxy = tcp::bind(&any, false).expect("a free port");
+        let endpoint = at(&proxy);
+        let closes = async move {
+            let (mut stream, _) = proxy.accept().await.expect("somebody dials");
+            stream.read_exact(&mut [0; QUESTION.len()]).await.expect("it asks");
+        };
+        let (asked, ()) = tokio::join!(ask_tcp(&endpoint), closes);
+        let error = asked.expect_err("nobody is behind the proxy");
+        assert!(is_silence(error.kind()), "{error}");
+    }
+
+    #[test]
+    fn the_answer_is_a_response() {
+        let frame = Bytes::from_static(&ANSWER).slice(FRAME_LENGTH_BYTES..);
+        let answer = decode_response::<ApiVersionsRequest>(&frame, 0).expect("a sound response");
+        assert_eq!((answer.error_code, answer.api_keys.len()), (0, 0));
+    }
 
     #[test]
     fn errors_of_this_end_put_nobody_out() {

@@ -34,8 +34,12 @@ impl Probe for BlackHole {
 }
 
 async fn two(probe: Arc<dyn Probe>) -> (Member, Member, Arc<Peers>) {
+    two_at("own", "other", probe).await
+}
+
+async fn two_at(own: &str, other: &str, probe: Arc<dyn Probe>) -> (Member, Member, Arc<Peers>) {
     let cluster = Cluster::new();
-    let (own, other) = (cluster.agent("own").await, cluster.agent("other").await);
+    let (own, other) = (cluster.agent(own).await, cluster.agent(other).await);
     assert_eq!(own.live().await, 2);
     let peers = Peers::new(own.id, own.metastore.clone(), probe, CancellationToken::new());
     (own, other, peers)
@@ -65,6 +69,23 @@ async fn an_agent_that_answers_stays_and_is_not_asked_too_often() {
     }
     assert_eq!(own.live().await, 2);
     assert_eq!(probe.asked.load(Ordering::Relaxed), 3, "once a second, and never itself");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_at_loopback_is_judged_only_from_loopback() {
+    for (own, other, left) in [
+        ("10.0.0.1", "127.0.0.1", 2),
+        ("agent.example", "LocalHost", 2),
+        ("agent.example", "::1", 2),
+        ("localhost", "127.0.0.1", 1),
+        ("127.0.0.1", "10.0.0.1", 1),
+        ("10.0.0.2", "10.0.0.1", 1),
+    ] {
+        let (judge, _other, peers) = two_at(own, other, Arc::new(Counting::default())).await;
+        peers.look_after_all();
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(judge.live().await, left, "{other} judged from {own}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
