@@ -1,19 +1,86 @@
 //! What the agent's unit tests share: agents' metastores over one commit log in memory.
 
-use std::sync::Arc;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use async_trait::async_trait;
+use bytes::Bytes;
 use ebb_metastore::{
     Metastore, MetastoreConfig, Submission,
     command::{Command, Endpoint, RegisterAgent},
-    log::memory::MemoryLog,
+    log::{AppendError, CommitLog, EntryBytes, ReadError, memory::MemoryLog},
     outcome::Outcome,
 };
 use ebb_protocol::{
     clock::{SharedClock, SystemClock},
-    ids::{AgentId, IdSource},
+    ids::{AgentId, IdSource, LogPosition},
     random::Random,
 };
-use object_store::memory::InMemory;
+use object_store::{memory::InMemory, path::Path};
+use tokio::time::sleep;
+
+/// A read over a line that is cut fails after this long.
+const READ_DEADLINE: Duration = Duration::from_secs(30);
+
+/// An agent's way to the commit log, which can be cut.
+#[derive(Debug)]
+pub(crate) struct Line {
+    log: Arc<MemoryLog>,
+    is_cut: AtomicBool,
+    reads: AtomicU64,
+}
+
+impl Line {
+    /// Cuts it, or mends it.
+    pub(crate) fn cut(&self, is_cut: bool) {
+        self.is_cut.store(is_cut, Ordering::Relaxed);
+    }
+
+    /// How often the log was read.
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    async fn pass(&self) {
+        if self.is_cut.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl CommitLog for Line {
+    async fn append(&self, position: LogPosition, entry: &EntryBytes) -> Result<(), AppendError> {
+        self.pass().await;
+        self.log.append(position, entry).await
+    }
+
+    async fn read(&self, position: LogPosition) -> Result<Option<Bytes>, ReadError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        if self.is_cut.load(Ordering::Relaxed) {
+            sleep(READ_DEADLINE).await;
+            return Err(ReadError::Unavailable("the line is cut".to_owned()));
+        }
+        self.log.read(position).await
+    }
+
+    async fn tail(&self, from: LogPosition) -> Result<LogPosition, ReadError> {
+        self.log.tail(from).await
+    }
+
+    async fn truncate(&self, below: LogPosition, keep: &[LogPosition]) -> Result<(), ReadError> {
+        self.log.truncate(below, keep).await
+    }
+
+    fn object(&self, position: LogPosition) -> Option<Path> {
+        self.log.object(position)
+    }
+}
 
 /// A cluster without sockets.
 pub(crate) struct Cluster {
@@ -26,6 +93,7 @@ pub(crate) struct Cluster {
 pub(crate) struct Member {
     pub(crate) id: AgentId,
     pub(crate) metastore: Metastore,
+    pub(crate) line: Arc<Line>,
     pub(crate) ids: IdSource,
 }
 
@@ -43,13 +111,18 @@ impl Cluster {
         let clock: SharedClock = Arc::new(SystemClock);
         let ids = IdSource::new(clock.clone(), self.seeds.fork());
         let id = ids.agent();
-        let (log, objects) = (self.log.clone(), self.objects.clone());
+        let line = Arc::new(Line {
+            log: self.log.clone(),
+            is_cut: AtomicBool::default(),
+            reads: AtomicU64::default(),
+        });
+        let objects = self.objects.clone();
         let (seed, config) = (self.seeds.fork(), MetastoreConfig::default());
-        let metastore = Metastore::open(id, log, objects, clock, ids.clone(), seed, config).await;
+        let metastore = Metastore::open(id, line.clone(), objects, clock, ids.clone(), seed, config).await;
         let metastore = metastore.expect("a metastore opens");
         let kafka = Some(Endpoint { host: host.to_owned(), port: 9092 });
         let register = RegisterAgent { agent: id, kafka, quic: None, zone: String::new(), understands: 1 };
-        let member = Member { id, metastore, ids };
+        let member = Member { id, metastore, line, ids };
         let outcome = member.run(Command::RegisterAgent(register)).await;
         assert!(matches!(outcome, Outcome::AgentRegistered { .. }), "{outcome:?}");
         member

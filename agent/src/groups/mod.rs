@@ -8,6 +8,7 @@
 mod follow;
 mod offsets;
 mod slot;
+mod tail;
 mod timers;
 mod views;
 
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::offsets::{Committer, PlacedOffset};
 use self::{
     slot::{Live, Slot},
+    tail::Looks,
     timers::Timers,
 };
 
@@ -41,9 +43,6 @@ const GROUPS_LOADED_MAX: usize = 100_000;
 
 /// A request that finds its group just being let go looks for it again, so many times.
 const ATTEMPTS_MAX: usize = 3;
-
-/// While members ask, this agent looks at the log's tail so often, to learn that a group of its has moved.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The group service of one agent, shared by all connections.
 pub struct Groups {
@@ -55,7 +54,7 @@ pub struct Groups {
     origin: Instant,
     table: Mutex<Table>,
     timers: Timers,
-    looked: Mutex<Instant>,
+    looks: Mutex<Looks>,
     /// Fires when updates that are being recorded need not be waited for any more.
     aborting: CancellationToken,
 }
@@ -94,7 +93,7 @@ impl Groups {
             origin: now,
             table: Mutex::default(),
             timers: Timers::default(),
-            looked: Mutex::new(now),
+            looks: Mutex::new(Looks::new(now)),
             aborting,
         })
     }
@@ -134,34 +133,34 @@ impl Groups {
     ///
     /// # Errors
     /// [`GroupError::NotCoordinator`] when another agent coordinates the group, now or before there was an answer;
-    /// [`GroupError::Unavailable`] when the commit log cannot be asked.
+    /// [`GroupError::Unavailable`] when the commit log cannot be asked; [`GroupError::InvalidGroupId`].
     pub async fn handle(
         self: &Arc<Self>,
         group: &GroupId,
         event: impl FnOnce(Ticket) -> Event,
     ) -> Result<Reply, GroupError> {
-        self.look_now_and_then();
-        if self.find(group).is_none() {
+        tail::check_id(group)?;
+        match self.find(group) {
+            Some(_) => self.know().await?,
             // Another agent may have had the group until now, or have it now.
-            self.check_tail().await?;
+            None => self.look_at_tail().await?,
         }
         let (sender, answer) = oneshot::channel();
         self.enter(group, move |this, slot| {
             let ticket = this.ticket();
             slot.waiting.insert(ticket, sender);
             event(ticket)
-        })
-        .await?;
+        })?;
         answer.await.map_err(|_| GroupError::NotCoordinator)
     }
 
     /// Runs one event through the group's machine.
-    async fn enter(
+    fn enter(
         self: &Arc<Self>,
         group: &GroupId,
         event: impl FnOnce(&Self, &mut slot::Inner) -> Event,
     ) -> Result<(), GroupError> {
-        self.coordinated(group).await?;
+        self.check_coordinates(group)?;
         let mut event = Some(event);
         for _ in 0..ATTEMPTS_MAX {
             let slot = self.load(group)?;
@@ -198,41 +197,6 @@ impl Groups {
         Err(GroupError::NotCoordinator)
     }
 
-    /// Makes sure that this agent coordinates the group, as far as it knows; an agent that thinks that it does not
-    /// asks the log's tail first.
-    ///
-    /// # Errors
-    /// [`GroupError::NotCoordinator`], [`GroupError::Unavailable`].
-    pub async fn coordinated(&self, group: &GroupId) -> Result<(), GroupError> {
-        if self.coordinates(group) {
-            return Ok(());
-        }
-        self.check_tail().await?;
-        if self.coordinates(group) { Ok(()) } else { Err(GroupError::NotCoordinator) }
-    }
-
-    /// The same as of the log's tail: whatever another coordinator was told to be done is applied here.
-    ///
-    /// # Errors
-    /// [`GroupError::NotCoordinator`], [`GroupError::Unavailable`].
-    pub async fn coordinated_now(&self, group: &GroupId) -> Result<(), GroupError> {
-        self.check_tail().await?;
-        if self.coordinates(group) { Ok(()) } else { Err(GroupError::NotCoordinator) }
-    }
-
-    async fn check_tail(&self) -> Result<(), GroupError> {
-        let looked = self.metastore.tail_check().await;
-        looked.map(drop).map_err(|error| GroupError::Unavailable(error.to_string()))
-    }
-
-    fn coordinates(&self, group: &GroupId) -> bool {
-        self.metastore.read(|state| self.holds(state, group))
-    }
-
-    fn holds(&self, state: &State, group: &GroupId) -> bool {
-        state.coordinator(group).is_some_and(|agent| agent.id == self.agent)
-    }
-
     /// The settings of KIP-848 of one group.
     fn consumer_config(&self, state: &State, group: &GroupId) -> ConsumerConfig {
         self.config.consumer.with(state.group_settings(group))
@@ -253,7 +217,7 @@ impl Groups {
             return Err(GroupError::NotCoordinator);
         }
         if table.slots.len() >= GROUPS_LOADED_MAX {
-            return Err(GroupError::Unavailable("this agent coordinates too many groups".to_owned()));
+            return Err(GroupError::Unavailable("this agent has too many groups in memory".to_owned()));
         }
         let now = self.now();
         let slot = self.metastore.read(|state| {
@@ -301,8 +265,15 @@ impl Groups {
         if let Some(deadline) = machine.next_deadline()
             && inner.timer.is_none_or(|timer| deadline < timer)
         {
+            self.stop_timer(slot, inner);
             inner.timer = Some(deadline);
             self.timers.set(deadline, slot.group.clone());
+        }
+    }
+
+    fn stop_timer(&self, slot: &Slot, inner: &mut slot::Inner) {
+        if let Some(at) = inner.timer.take() {
+            self.timers.stop(at, &slot.group);
         }
     }
 
@@ -310,6 +281,7 @@ impl Groups {
     fn drop_machine(&self, slot: &Arc<Slot>, inner: &mut slot::Inner) {
         inner.machine = None;
         inner.waiting.clear();
+        self.stop_timer(slot, inner);
         let mut table = self.table.lock();
         if table.slots.get(&slot.group).is_some_and(|present| Arc::ptr_eq(present, slot)) {
             table.slots.remove(&slot.group);
@@ -361,10 +333,12 @@ impl Groups {
 
     /// Wakes the machines whose timers have passed.
     fn tick(self: &Arc<Self>) {
-        for group in self.timers.pop(self.now()) {
+        let now = self.now();
+        for group in self.timers.pop(now) {
             let Some(slot) = self.find(&group) else { continue };
             let mut inner = slot.inner.lock();
-            inner.timer = None;
+            // Another one may have been set meanwhile.
+            inner.timer = inner.timer.filter(|at| *at > now);
             self.step(&slot, &mut inner, Event::Tick);
         }
     }
@@ -384,26 +358,6 @@ impl Groups {
         let mut table = self.table.lock();
         table.last_ticket += 1;
         Ticket(table.last_ticket)
-    }
-
-    /// Groups may move away without this agent's doing anything that would tell it.
-    fn look_now_and_then(self: &Arc<Self>) {
-        let now = Instant::now();
-        let mut looked = self.looked.lock();
-        if now.duration_since(*looked) < LOOK_EVERY {
-            return;
-        }
-        *looked = now;
-        let this = self.clone();
-        tokio::spawn(async move {
-            tokio::select! {
-                biased;
-                () = this.aborting.cancelled() => {}
-                looked = this.metastore.tail_check() => if let Err(error) = looked {
-                    tracing::info!(%error, "the log's tail cannot be looked at on behalf of groups");
-                }
-            }
-        });
     }
 
     fn now(&self) -> Timestamp {

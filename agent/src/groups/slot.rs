@@ -25,7 +25,7 @@ pub(super) struct Inner {
     pub(super) waiting: BTreeMap<Ticket, oneshot::Sender<Reply>>,
     /// An update is being recorded.
     pub(super) is_storing: bool,
-    /// The earliest timer that is set.
+    /// The timer that is set.
     pub(super) timer: Option<Timestamp>,
 }
 

@@ -1,7 +1,7 @@
 //! Members that fall silent, groups that move, and machines that are not kept, on simulated time.
 
 use ebb_coordinator::{ConsumerHeartbeat, HeartbeatAnswer};
-use ebb_metastore::command::CreateTopic;
+use ebb_metastore::{command::CreateTopic, limits::GROUP_ID_BYTES_MAX};
 use ebb_protocol::ids::{MemberId, TopicName};
 use tokio::time::sleep;
 
@@ -98,6 +98,80 @@ async fn whoever_gets_a_group_gives_its_members_a_whole_session_and_misses_them_
     assert_eq!(members(taker, "g").await, 0);
     let sealed = old.beat("g", "m", epoch).await;
     assert_eq!(sealed.expect_err("it is out"), GroupError::NotCoordinator);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_is_cut_off_says_so_within_seconds() {
+    let agent = Cluster::new().agent("a").await;
+    create_topic(&agent).await;
+    let service = serve(&agent);
+    let epoch = service.beat("g", "m", 0).await.expect("it joins").epoch;
+    agent.line.cut(true);
+    let cut = Instant::now();
+    let refused = loop {
+        match service.beat("g", "m", epoch).await {
+            Ok(_) => sleep(Duration::from_millis(500)).await,
+            Err(error) => break error,
+        }
+        assert!(cut.elapsed() < SESSION, "it answers for ever");
+    };
+    assert!(matches!(refused, GroupError::Unavailable(_)), "{refused}");
+    assert!(cut.elapsed() < Duration::from_secs(15), "{:?}", cut.elapsed());
+    agent.line.cut(false);
+    // The look that was lost has a deadline of its own.
+    sleep(Duration::from_secs(31)).await;
+    assert_eq!(service.beat("g", "m", epoch).await.expect("it is back").epoch, epoch);
+}
+
+#[tokio::test(start_paused = true)]
+async fn looks_come_with_requests_and_none_without() {
+    let agent = Cluster::new().agent("a").await;
+    create_topic(&agent).await;
+    let service = serve(&agent);
+    let epoch = service.beat("g", "m", 0).await.expect("it joins").epoch;
+    let before = agent.line.reads();
+    for _ in 0..200 {
+        service.beat("g", "m", epoch).await.expect("it is alive");
+        sleep(Duration::from_millis(100)).await;
+    }
+    let looks = agent.line.reads() - before;
+    assert!((5..=11).contains(&looks), "{looks} looks in 20 s");
+    let before = agent.line.reads();
+    sleep(Duration::from_secs(20)).await;
+    assert_eq!(agent.line.reads(), before, "nobody asks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_let_go_of_leaves_no_timer() {
+    let agent = Cluster::new().agent("a").await;
+    create_topic(&agent).await;
+    let service = serve(&agent);
+    let epoch = service.beat("g", "m", 0).await.expect("it joins").epoch;
+    assert_eq!((service.loaded(), service.groups.timers.count()), (1, 1));
+    service.beat("g", "m", epoch).await.expect("it is alive");
+    assert_eq!(service.groups.timers.count(), 1);
+    service.beat("g", "m", -1).await.expect("it leaves");
+    assert_eq!((service.loaded(), service.groups.timers.count()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_never_be_recorded_is_not_called_unavailable() {
+    let agent = Cluster::new().agent("a").await;
+    let service = serve(&agent);
+    let long = "g".repeat(GROUP_ID_BYTES_MAX + 1);
+    let refused = service.beat(&long, "m", 0).await;
+    assert_eq!(refused.expect_err("no group has such a name"), GroupError::InvalidGroupId);
+    let outside = Committer { member: String::new(), instance: None, generation: -1 };
+    let refused = service.groups.commit(&long.as_str().into(), &outside, Vec::new()).await;
+    assert_eq!(refused.expect_err("no group has such a name"), GroupError::InvalidGroupId);
+    for (refusal, expect) in [
+        (Refusal::GroupTooLarge, GroupError::GroupTooLarge),
+        (Refusal::GroupsFull, GroupError::GroupsFull),
+        (Refusal::GroupFull, GroupError::GroupFull),
+    ] {
+        assert_eq!(lost(&"g".into(), &refusal), StoreError::Refused(expect), "{refusal}");
+    }
+    assert_eq!(lost(&"g".into(), &Refusal::StaleGroup), StoreError::Lost);
 }
 
 #[tokio::test(start_paused = true)]

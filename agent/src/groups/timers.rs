@@ -6,7 +6,7 @@ use ebb_protocol::ids::{GroupId, Timestamp};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Timers, at most a few a group: one that was overtaken by an earlier one stays until it passes.
+/// Timers, at most one for each group in memory.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     set: Mutex<BTreeSet<(Timestamp, GroupId)>>,
@@ -24,6 +24,17 @@ impl Timers {
         if is_first {
             self.sooner.notify_one();
         }
+    }
+
+    /// Takes one out that is not needed any more.
+    pub(super) fn stop(&self, at: Timestamp, group: &GroupId) {
+        self.set.lock().remove(&(at, group.clone()));
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
+        self.set.lock().len()
     }
 
     /// Takes those out that have passed.
