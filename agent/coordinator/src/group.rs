@@ -9,7 +9,7 @@ use ebb_metastore::{command::CommitFence, state};
 use ebb_protocol::ids::{MemberId, Timestamp};
 
 use crate::{
-    ConsumerHeartbeat, Effects, Event, GroupError, LeaveAnswer, Reply, Ticket, Topics,
+    ConsumerHeartbeat, Effects, Event, GroupError, LeaveAnswer, Reply, Summary, Ticket, Topics,
     classic::{ClassicConfig, ClassicDescription, ClassicMachine},
     consumer::{self, ConsumerConfig, ConsumerDescription, ConsumerMachine},
 };
@@ -212,6 +212,16 @@ impl Group {
             Machine::None => Description::Simple,
             Machine::Classic(machine) => Description::Classic(machine.describe()),
             Machine::Consumer(machine) => Description::Consumer(machine.describe()),
+        }
+    }
+
+    /// The group in a few words, without a copy of its members.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        match &self.machine {
+            Machine::None => Summary::simple(),
+            Machine::Classic(machine) => machine.summary(),
+            Machine::Consumer(machine) => machine.summary(),
         }
     }
 

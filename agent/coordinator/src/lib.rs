@@ -12,6 +12,7 @@ pub mod consumer_protocol;
 mod error;
 mod event;
 mod group;
+mod summary;
 mod topics;
 
 pub use self::{
@@ -22,5 +23,6 @@ pub use self::{
         SyncRequest, Ticket,
     },
     group::{Description, Group, GroupConfig},
+    summary::{GroupState, Summary},
     topics::Topics,
 };

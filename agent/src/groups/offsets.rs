@@ -57,16 +57,13 @@ impl Groups {
         })
     }
 
-    /// Checks that a member of a KIP-848 group which says who it is may read the group's offsets.
+    /// Checks that a member of a KIP-848 group which says who it is may read the group's offsets. The caller has
+    /// looked at the log's tail (see [`Groups::look_at_tail`]).
     ///
     /// # Errors
-    /// [`GroupError::UnknownMember`], [`GroupError::StaleMemberEpoch`] and what [`Groups::coordinated_now`] gives.
-    pub async fn check_reader(
-        self: &Arc<Self>,
-        group: &GroupId,
-        committer: &Committer,
-    ) -> Result<(), GroupError> {
-        self.coordinated_now(group).await?;
+    /// [`GroupError::NotCoordinator`], [`GroupError::UnknownMember`], [`GroupError::StaleMemberEpoch`].
+    pub fn check_reader(self: &Arc<Self>, group: &GroupId, committer: &Committer) -> Result<(), GroupError> {
+        self.check_coordinates(group)?;
         let is_consumer = self.metastore.read(|state| {
             state.group(group).is_some_and(|found| matches!(found.body, GroupBody::Consumer(..)))
         });
@@ -89,12 +86,12 @@ impl Groups {
         self.submit(command).await?.map_err(|refusal| refused(&refusal))
     }
 
-    /// Deletes a group that has no members, with its offsets.
+    /// Deletes a group that has no members, with its offsets. The caller has looked at the log's tail.
     ///
     /// # Errors
     /// [`GroupError::UnknownGroup`], [`GroupError::NotEmpty`] and what [`Groups::commit`] gives.
     pub async fn delete(self: &Arc<Self>, group: &GroupId) -> Result<(), GroupError> {
-        self.coordinated(group).await?;
+        self.check_coordinates(group)?;
         if !self.look(group, |machine, _| machine.is_idle())? {
             return Err(GroupError::NotEmpty);
         }

@@ -1,5 +1,6 @@
 //! ConsumerGroupDescribe, versions 0 and 1: groups of KIP-848 with their members and assignments. Asked by tools, which
-//! ask DescribeGroups when the group is not one of KIP-848. Authorized operations are not told.
+//! ask DescribeGroups when the group is not one of KIP-848. One that is named twice is answered once. Authorized
+//! operations are not told.
 
 use ebb_coordinator::{
     Description,
@@ -21,11 +22,14 @@ use ebb_protocol::{
 use super::{
     Call,
     errors::Failure,
-    groups::{group_id, indices, text},
+    groups::{Room, each_once, group_id, indices, text},
 };
 
 /// Members tell their protocol from this version on.
 const MEMBER_TYPES: i16 = 1;
+
+/// What an assigned topic takes in the answer besides its partitions: its id and a name of common length.
+const TOPIC_BYTES: usize = 64;
 
 /// A member that speaks the classic protocol, and one of KIP-848.
 const CLASSIC_MEMBER: i8 = 0;
@@ -35,28 +39,42 @@ pub(super) async fn answer(
     call: Call,
     request: ConsumerGroupDescribeRequest,
 ) -> ConsumerGroupDescribeResponse {
-    let mut groups = Vec::with_capacity(request.group_ids.len());
-    for group in request.group_ids {
-        groups.push(match find(&call, &group).await {
+    let looked = call.handlers.groups.look_at_tail().await;
+    let mut room = Room::new();
+    let groups = each_once(request.group_ids, |group| group).into_iter().map(|group| {
+        let found = looked.clone().map_err(Failure::from).and_then(|()| find(&call, &group, &mut room));
+        match found {
             Ok(found) => describe(&call, group, found),
             Err(failure) => DescribedGroup::default()
                 .with_group_id(group)
                 .with_error_code(call.refuse(&failure))
                 .with_error_message(Some(failure.text())),
-        });
-    }
-    ConsumerGroupDescribeResponse::default().with_groups(groups)
+        }
+    });
+    ConsumerGroupDescribeResponse::default().with_groups(groups.collect())
 }
 
-async fn find(call: &Call, group: &GroupId) -> Result<ConsumerDescription, Failure> {
-    match call.handlers.groups.describe(&group_id(group)).await? {
-        Some(Description::Consumer(found)) => Ok(found),
+fn find(call: &Call, group: &GroupId, room: &mut Room) -> Result<ConsumerDescription, Failure> {
+    match call.handlers.groups.describe(&group_id(group))? {
+        Some(Description::Consumer(found)) => {
+            room.take(found.members.iter().map(|(id, member)| bytes(id, member)).sum())?;
+            Ok(found)
+        }
         Some(_) => {
             let message = format!("group {} is not one of KIP-848", group.0);
             Err(Failure::new(ResponseError::GroupIdNotFound, message))
         }
         None => Err(ebb_coordinator::GroupError::UnknownGroup.into()),
     }
+}
+
+/// Bytes of a member in the answer, about: both assignments name their topics.
+fn bytes(id: &MemberId, member: &ConsumerMember) -> usize {
+    let names: usize = member.topics.iter().map(|topic| topic.len()).sum();
+    let topic = |partitions: &Vec<_>| TOPIC_BYTES + 4 * partitions.len();
+    let assigned: usize = member.assigned.values().chain(member.target.values()).map(topic).sum();
+    let regex = member.regex.as_ref().map_or(0, |regex| regex.len());
+    id.as_str().len() + member.client_id.len() + names + regex + assigned
 }
 
 fn describe(call: &Call, group: GroupId, found: ConsumerDescription) -> DescribedGroup {

@@ -1,7 +1,7 @@
 //! DescribeGroups, versions 0 to 6: groups of the classic protocol with their members. Asked by tools.
 //!
 //! A group that does not exist or is one of KIP-848 is Dead; from version 6 on it is GROUP_ID_NOT_FOUND. A group that
-//! only has offsets is Empty. Authorized operations are not told.
+//! only has offsets is Empty. One that is named twice is answered once. Authorized operations are not told.
 
 use ebb_coordinator::{
     Description, GroupError,
@@ -14,48 +14,26 @@ use ebb_protocol::messages::{
 
 use super::{
     Call,
-    consumer_group_describe::state_name,
     errors::Failure,
-    groups::{group_id, text},
+    groups::{Room, each_once, group_id, text},
 };
 
 /// The first version in which a group may be missing.
 const MISSING: i16 = 6;
 
-/// What ListGroups tells of a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Summary<'a> {
-    /// Kafka's name of its state.
-    pub(super) state: &'static str,
-    /// `classic` or `consumer`.
-    pub(super) kind: &'static str,
-    /// What its members say that they are; empty without members.
-    pub(super) protocol_type: &'a str,
-}
-
-impl<'a> Summary<'a> {
-    pub(super) fn of(description: &'a Description) -> Self {
-        match description {
-            Description::Simple => Self { state: "Empty", kind: "classic", protocol_type: "" },
-            Description::Classic(found) => Self {
-                state: classic_state_name(found.state),
-                kind: "classic",
-                protocol_type: &found.protocol_type,
-            },
-            Description::Consumer(found) => {
-                Self { state: state_name(found.state), kind: "consumer", protocol_type: "consumer" }
-            }
-        }
-    }
-}
-
 pub(super) async fn answer(call: Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
-    let mut groups = Vec::with_capacity(request.groups.len());
-    for group in request.groups {
-        let found = call.handlers.groups.describe(&group_id(&group)).await;
-        groups.push(describe(&call, group, found));
-    }
-    DescribeGroupsResponse::default().with_groups(groups)
+    let groups = &call.handlers.groups;
+    let looked = groups.look_at_tail().await;
+    let mut room = Room::new();
+    let described = each_once(request.groups, |group| group).into_iter().map(|group| {
+        let found = looked.clone().and_then(|()| groups.describe(&group_id(&group)));
+        let found = found.and_then(|found| match &found {
+            Some(Description::Classic(classic)) => room.take(bytes(classic)).map(|()| found),
+            _ => Ok(found),
+        });
+        describe(&call, group, found)
+    });
+    DescribeGroupsResponse::default().with_groups(described.collect())
 }
 
 fn describe(call: &Call, group: GroupId, found: Result<Option<Description>, GroupError>) -> DescribedGroup {
@@ -91,8 +69,18 @@ fn describe_member(member: ClassicMemberDescription) -> DescribedGroupMember {
         .with_member_assignment(member.assignment.into())
 }
 
+/// Bytes of a group in the answer, about.
+fn bytes(group: &ClassicDescription) -> usize {
+    let member = |member: &ClassicMemberDescription| {
+        let names = [member.member.as_str(), &member.client_id, &member.client_host];
+        let names: usize = names.iter().map(|name| name.len()).sum();
+        names + member.metadata.len() + member.assignment.len()
+    };
+    group.members.iter().map(member).sum()
+}
+
 /// Kafka's name of a state.
-fn classic_state_name(state: ClassicState) -> &'static str {
+pub(super) fn classic_state_name(state: ClassicState) -> &'static str {
     match state {
         ClassicState::Empty => "Empty",
         ClassicState::PreparingRebalance => "PreparingRebalance",

@@ -1,6 +1,8 @@
 //! What the group APIs share: group ids and clients as the group service knows them, partitions of subscriptions on
 //! the wire and back. Knows nothing of any one API.
 
+use std::collections::BTreeSet;
+
 use ebb_coordinator::{Client, GroupError};
 use ebb_metastore::{command::Partitions, limits::MEMBER_BYTES_MAX};
 use ebb_protocol::{
@@ -29,6 +31,35 @@ impl Call {
     pub(super) fn refuse_group(&self, error: GroupError) -> i16 {
         self.refuse(&Failure::from(error))
     }
+}
+
+/// Bytes that one answer about groups may hold, about. Who wants more asks for fewer groups at once.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// What is left of an answer's room, so that a short request does not make a huge answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room(usize);
+
+impl Room {
+    /// The room of a whole answer.
+    pub(super) fn new() -> Self {
+        Self(ANSWER_BYTES_MAX)
+    }
+
+    /// Takes bytes for a part of the answer. Once there was no room for one part, there is none for others.
+    pub(super) fn take(&mut self, bytes: usize) -> Result<(), GroupError> {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.unwrap_or(0);
+        left.map(drop)
+            .ok_or(GroupError::InvalidRequest("the answer would be too long: ask for fewer groups at once"))
+    }
+}
+
+/// Each group once, in the order of the request: who names one twice gets one answer.
+pub(super) fn each_once<T>(mut groups: Vec<T>, id: impl Fn(&T) -> &messages::GroupId) -> Vec<T> {
+    let mut seen = BTreeSet::new();
+    groups.retain(|group| seen.insert(id(group).clone()));
+    groups
 }
 
 /// A group id that may be any text. Some APIs take an empty one, for simple consumers of old (as in Kafka).
@@ -86,6 +117,23 @@ mod tests {
         let wire: [(Uuid, &[i32]); 3] = [(a, &[3, 1]), (b, &[]), (a, &[1, 2])];
         let expect = [(TopicId(a), vec![PartitionIndex(1), PartitionIndex(2), PartitionIndex(3)])];
         assert_eq!(partitions(wire.into_iter()), Partitions::from(expect));
+    }
+
+    #[test]
+    fn a_group_that_is_named_twice_is_answered_once() {
+        let group = |name: &str| messages::GroupId(text(name));
+        let asked = ["b", "a", "b", "c", "a"].map(group);
+        assert_eq!(each_once(asked.to_vec(), |group| group), ["b", "a", "c"].map(group));
+    }
+
+    #[test]
+    fn an_answer_that_is_full_takes_nothing_more() {
+        let mut room = Room::new();
+        assert_eq!(room.take(ANSWER_BYTES_MAX - 1), Ok(()));
+        for bytes in [2, 1] {
+            assert!(matches!(room.take(bytes), Err(GroupError::InvalidRequest(_))), "{bytes}");
+        }
+        assert_eq!(room.take(0), Ok(()));
     }
 
     #[test]

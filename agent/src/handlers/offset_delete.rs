@@ -26,7 +26,10 @@ async fn delete(
     request: &OffsetDeleteRequest,
 ) -> Result<Vec<OffsetDeleteResponseTopic>, GroupError> {
     let groups = &call.handlers.groups;
-    groups.describe(group).await?.ok_or(GroupError::UnknownGroup)?;
+    groups.look_at_tail().await?;
+    if !groups.is_known(group)? {
+        return Err(GroupError::UnknownGroup);
+    }
     let mut doomed = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {

@@ -2,8 +2,9 @@
 //! on of several groups at once. Asked by members that begin to read, and by tools.
 //!
 //! The answer holds every commit that was acknowledged before the request, whichever agent took it. A partition
-//! without an offset, an unknown one, and an unknown group give -1, never an error. No offset is ever pending, since
-//! there are no transactions yet, so `require_stable` changes nothing.
+//! without an offset, an unknown one, and an unknown group give -1, never an error. A group that is named twice is
+//! answered once, and what would not fit into an answer is refused with INVALID_REQUEST. No offset is ever pending,
+//! since there are no transactions yet, so `require_stable` changes nothing.
 
 use ebb_coordinator::GroupError;
 use ebb_metastore::{command::CommittedOffset, state::State};
@@ -22,9 +23,12 @@ use ebb_protocol::{
 
 use super::{
     Call,
-    groups::{group_id, text},
+    groups::{Room, each_once, group_id, text},
 };
 use crate::groups::Committer;
+
+/// What a partition, or a topic, takes in memory until the answer has left, besides its metadata.
+const PARTITION_BYTES: usize = 64;
 
 /// The first version with several groups.
 const BATCHED: i16 = 8;
@@ -33,12 +37,12 @@ const BATCHED: i16 = 8;
 const GROUP_ERRORS: i16 = 2;
 
 pub(super) async fn answer(call: Call, request: OffsetFetchRequest) -> OffsetFetchResponse {
+    let looked = call.handlers.groups.look_at_tail().await;
+    let mut room = Room::new();
     if call.version >= BATCHED {
-        let mut groups = Vec::with_capacity(request.groups.len());
-        for group in request.groups {
-            groups.push(one_group(&call, group).await);
-        }
-        return OffsetFetchResponse::default().with_groups(groups);
+        let groups = each_once(request.groups, |group| &group.group_id).into_iter();
+        let groups = groups.map(|group| one_group(&call, &looked, group, &mut room));
+        return OffsetFetchResponse::default().with_groups(groups.collect());
     }
     let topics = |topic: OffsetFetchRequestTopic| {
         OffsetFetchRequestTopics::default()
@@ -49,31 +53,42 @@ pub(super) async fn answer(call: Call, request: OffsetFetchRequest) -> OffsetFet
         .with_group_id(request.group_id)
         .with_member_epoch(-1)
         .with_topics(request.topics.map(|wanted| wanted.into_iter().map(topics).collect()));
-    single(call.version, one_group(&call, group).await)
+    single(call.version, one_group(&call, &looked, group, &mut room))
 }
 
-async fn one_group(call: &Call, wanted: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+fn one_group(
+    call: &Call,
+    looked: &Result<(), GroupError>,
+    wanted: OffsetFetchRequestGroup,
+    room: &mut Room,
+) -> OffsetFetchResponseGroup {
     let group = group_id(&wanted.group_id);
     let reader = Committer {
         member: wanted.member_id.as_ref().map(StrBytes::to_string).unwrap_or_default(),
         instance: None,
         generation: wanted.member_epoch,
     };
-    let found = match call.handlers.groups.check_reader(&group, &reader).await {
+    let found = match looked.clone().and_then(|()| call.handlers.groups.check_reader(&group, &reader)) {
         // A group that nobody knows has no offsets.
         Ok(()) | Err(GroupError::UnknownGroup) => Ok(()),
         Err(error) => Err(call.refuse_group(error)),
     };
     let code = found.err().unwrap_or(NO_ERROR);
     let topics = call.broker().metastore().read(|state| match (&wanted.topics, code) {
-        (Some(topics), code) => topics.iter().map(|topic| some(state, &group, topic, code)).collect(),
-        (None, NO_ERROR) => all(state, &group),
-        (None, _) => Vec::new(),
+        (Some(topics), code) if code == NO_ERROR || call.version < GROUP_ERRORS => {
+            topics.iter().map(|topic| some(state, &group, topic, code, room)).collect()
+        }
+        (None, NO_ERROR) => all(state, &group, room),
+        (_, _) => Ok(Vec::new()),
     });
+    let (code, topics) = match topics {
+        Ok(topics) => (code, topics),
+        Err(error) => (call.refuse_group(error), Vec::new()),
+    };
     OffsetFetchResponseGroup::default()
         .with_group_id(wanted.group_id)
         .with_error_code(code)
-        .with_topics(if code == NO_ERROR || call.version < GROUP_ERRORS { topics } else { Vec::new() })
+        .with_topics(topics)
 }
 
 /// The offsets of the partitions asked for; with an error none.
@@ -82,20 +97,27 @@ fn some(
     group: &GroupId,
     wanted: &OffsetFetchRequestTopics,
     code: i16,
-) -> OffsetFetchResponseTopics {
+    room: &mut Room,
+) -> Result<OffsetFetchResponseTopics, GroupError> {
     let topic = TopicName::new(&wanted.name).ok().and_then(|name| state.topic_id(&name));
+    room.take(PARTITION_BYTES)?;
     let partitions = wanted.partition_indexes.iter().map(|index| {
         let offset = match (topic, code) {
             (Some(topic), NO_ERROR) => state.committed(group, topic, PartitionIndex(*index)),
             _ => None,
         };
-        partition(*index, offset).with_error_code(code)
+        Ok(partition(*index, offset, room)?.with_error_code(code))
     });
-    OffsetFetchResponseTopics::default().with_name(wanted.name.clone()).with_partitions(partitions.collect())
+    let partitions = partitions.collect::<Result<_, GroupError>>()?;
+    Ok(OffsetFetchResponseTopics::default().with_name(wanted.name.clone()).with_partitions(partitions))
 }
 
 /// All offsets of a group, by topic.
-fn all(state: &State, group: &GroupId) -> Vec<OffsetFetchResponseTopics> {
+fn all(
+    state: &State,
+    group: &GroupId,
+    room: &mut Room,
+) -> Result<Vec<OffsetFetchResponseTopics>, GroupError> {
     let mut topics: Vec<OffsetFetchResponseTopics> = Vec::new();
     let offsets = state.group(group).into_iter().flat_map(|group| group.offsets());
     let mut last = None;
@@ -106,15 +128,20 @@ fn all(state: &State, group: &GroupId) -> Vec<OffsetFetchResponseTopics> {
             topics.push(OffsetFetchResponseTopics::default().with_name(WireName(text(name.as_str()))));
         }
         if let Some(there) = topics.last_mut() {
-            there.partitions.push(partition(index.0, Some(offset)));
+            there.partitions.push(partition(index.0, Some(offset), room)?);
         }
     }
-    topics
+    Ok(topics)
 }
 
-fn partition(index: i32, offset: Option<&CommittedOffset>) -> OffsetFetchResponsePartitions {
+fn partition(
+    index: i32,
+    offset: Option<&CommittedOffset>,
+    room: &mut Room,
+) -> Result<OffsetFetchResponsePartitions, GroupError> {
+    room.take(PARTITION_BYTES + offset.map_or(0, |committed| committed.metadata.len()))?;
     let partition = OffsetFetchResponsePartitions::default().with_partition_index(index);
-    match offset {
+    Ok(match offset {
         Some(committed) => partition
             .with_committed_offset(committed.offset.0)
             .with_committed_leader_epoch(committed.leader_epoch)
@@ -123,7 +150,7 @@ fn partition(index: i32, offset: Option<&CommittedOffset>) -> OffsetFetchRespons
             .with_committed_offset(-1)
             .with_committed_leader_epoch(-1)
             .with_metadata(Some(StrBytes::default())),
-    }
+    })
 }
 
 /// The response of versions that have one group.

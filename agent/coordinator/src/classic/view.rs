@@ -3,7 +3,10 @@
 use ebb_protocol::ids::MemberId;
 
 use super::{ClassicMachine, rebalance::Phase};
-use crate::consumer_protocol::{PROTOCOL_TYPE, Subscription};
+use crate::{
+    GroupState, Summary,
+    consumer_protocol::{PROTOCOL_TYPE, Subscription},
+};
 
 /// What a classic group is doing, in Kafka's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +75,15 @@ impl ClassicMachine {
             protocol_type: self.protocol_type.clone(),
             members: members.collect(),
             protocol,
+        }
+    }
+
+    /// The group in a few words.
+    pub(crate) fn summary(&self) -> Summary {
+        Summary {
+            state: GroupState::Classic(self.state()),
+            protocol_type: self.protocol_type.clone(),
+            members: self.members.len(),
         }
     }
 

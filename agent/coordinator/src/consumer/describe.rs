@@ -4,6 +4,7 @@ use ebb_metastore::command::ConsumerMember;
 use ebb_protocol::ids::MemberId;
 
 use super::{ConsumerMachine, Member, reconciliation};
+use crate::{GroupState, Summary, consumer_protocol::PROTOCOL_TYPE};
 
 /// What a consumer group is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +38,28 @@ impl ConsumerMachine {
     /// The group as ConsumerGroupDescribe shows it.
     #[must_use]
     pub fn describe(&self) -> ConsumerDescription {
+        ConsumerDescription {
+            state: self.state(),
+            epoch: self.shared.epoch,
+            assignment_epoch: self.shared.assignment_epoch,
+            assignor: self.assignor().name(),
+            members: self.members.iter().map(|(id, member)| (id.clone(), member.record.clone())).collect(),
+        }
+    }
+
+    /// The group in a few words.
+    pub(crate) fn summary(&self) -> Summary {
+        Summary {
+            state: GroupState::Consumer(self.state()),
+            protocol_type: PROTOCOL_TYPE.to_owned(),
+            members: self.members.len(),
+        }
+    }
+
+    fn state(&self) -> ConsumerState {
         let epoch = self.shared.assignment_epoch;
         let is_done = |member: &Member| reconciliation::is_done(&member.record, epoch);
-        let state = if self.members.is_empty() {
+        if self.members.is_empty() {
             ConsumerState::Empty
         } else if self.shared.epoch > epoch {
             ConsumerState::Assigning
@@ -47,13 +67,6 @@ impl ConsumerMachine {
             ConsumerState::Stable
         } else {
             ConsumerState::Reconciling
-        };
-        ConsumerDescription {
-            state,
-            epoch: self.shared.epoch,
-            assignment_epoch: epoch,
-            assignor: self.assignor().name(),
-            members: self.members.iter().map(|(id, member)| (id.clone(), member.record.clone())).collect(),
         }
     }
 }
