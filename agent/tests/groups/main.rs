@@ -6,6 +6,7 @@ mod classic;
 mod common;
 mod consumer;
 mod death;
+mod fencing;
 mod offsets;
 mod refusals;
 

@@ -3,10 +3,10 @@
 use ebb_protocol::{
     error::ResponseError,
     messages::{
-        DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest, ListGroupsRequest,
-        OffsetDeleteRequest, OffsetFetchRequest,
+        ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
+        HeartbeatRequest, ListGroupsRequest, OffsetDeleteRequest, OffsetFetchRequest,
         offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic},
-        offset_fetch_request::OffsetFetchRequestTopic,
+        offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopic},
     },
 };
 
@@ -117,13 +117,58 @@ async fn tools_see_and_delete_groups_that_only_have_offsets() {
         let missing = if version < 6 { 0 } else { ResponseError::GroupIdNotFound.code() };
         assert_eq!((described.groups[0].error_code, described.groups[1].error_code), (0, missing));
     }
-    let delete = DeleteGroupsRequest::default().with_groups_names(vec![group("a"), group("missing")]);
+    // Whoever names a group often gets one answer.
+    let often = || vec![group("a"), group("b"), group("a"), group("a")];
+    let described = client.call(&DescribeGroupsRequest::default().with_groups(often()), 6).await;
+    let names: Vec<_> = described.groups.iter().map(|found| &*found.group_id.0).collect();
+    assert_eq!(names, ["a", "b"]);
+    let described = client.call(&ConsumerGroupDescribeRequest::default().with_group_ids(often()), 1).await;
+    assert_eq!(described.groups.len(), 2);
+    let wanted = often().into_iter().map(|group| OffsetFetchRequestGroup::default().with_group_id(group));
+    let offsets = client.call(&OffsetFetchRequest::default().with_groups(wanted.collect()), 9).await;
+    assert_eq!(offsets.groups.len(), 2);
+    let doomed = vec![group("missing"), group("a"), group("missing")];
+    let delete = DeleteGroupsRequest::default().with_groups_names(doomed);
     let deleted = client.call(&delete, 2).await;
     let codes: Vec<_> = deleted.results.iter().map(|result| result.error_code).collect();
-    assert_eq!(codes, [0, ResponseError::GroupIdNotFound.code()]);
+    assert_eq!(codes, [ResponseError::GroupIdNotFound.code(), 0]);
     assert_eq!(list(&mut client, &[], &[]).await, ["b"]);
     assert_eq!(fetched(&mut client, "a", "t").await, -1);
     assert_eq!(fetched(&mut client, "b", "t").await, 1);
+}
+
+#[tokio::test]
+async fn a_short_request_has_no_huge_answer() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.tcp().await;
+    client.create_topic("t", 1, &[]).await;
+    let mut said = commit("g", "t", &[(0, 1)]);
+    said.topics[0].partitions[0].committed_metadata = Some(text(&"m".repeat(4_096)));
+    assert_eq!(committed(&mut client, &said, 8).await, [0]);
+    let wanted = |times| {
+        OffsetFetchRequestTopic::default().with_name(topic_name("t")).with_partition_indexes(vec![0; times])
+    };
+    let request = |times| {
+        OffsetFetchRequest::default().with_group_id(group("g")).with_topics(Some(vec![wanted(times)]))
+    };
+    let few = client.call(&request(10), 7).await;
+    assert_eq!((few.error_code, few.topics[0].partitions.len()), (0, 10));
+    // 80 kB that ask for 80 MB.
+    let many = client.call(&request(20_000), 7).await;
+    assert_eq!((many.error_code, many.topics.len()), (ResponseError::InvalidRequest.code(), 0));
+}
+
+#[tokio::test]
+async fn a_group_id_that_is_too_long_is_refused_for_good() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.tcp().await;
+    client.create_topic("t", 1, &[]).await;
+    let invalid = ResponseError::InvalidGroupId.code();
+    let long = "g".repeat(1_025);
+    assert_eq!(committed(&mut client, &commit(&long, "t", &[(0, 1)]), 8).await, [invalid]);
+    assert_eq!(committed(&mut client, &commit(&long[1..], "t", &[(0, 1)]), 8).await, [0]);
+    let beat = HeartbeatRequest::default().with_group_id(group(&long)).with_member_id(text("m"));
+    assert_eq!(client.call(&beat, 4).await.error_code, invalid);
 }
 
 #[tokio::test]
