@@ -191,6 +191,7 @@ impl Agent {
         let aborting = || shared.aborting.clone();
         let groups = Groups::new(id, metastore(), broker.ids().clone(), config.groups, aborting());
         let peers = Peers::new(id, metastore(), Arc::new(Dial), aborting());
+        metrics.add(groups.clone());
         shared.spawn(groups.clone().run(draining.clone()));
         let handlers = |transport| {
             Arc::new(Handlers {

@@ -55,7 +55,7 @@ impl Groups {
         let mut slots: Vec<_> = self.table.lock().slots.values().cloned().collect();
         self.metastore.read(|state| slots.retain(|slot| !self.holds(state, &slot.group)));
         for slot in slots {
-            tracing::debug!(group = %slot.group, "a group has moved to another agent");
+            self.counts.moved(&slot.group);
             self.drop_machine(&slot, &mut slot.inner.lock());
         }
     }

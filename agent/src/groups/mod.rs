@@ -5,6 +5,7 @@
 //! Knows nothing of Kafka's messages and of what a machine decides. Locks are taken in this order: a slot, the table,
 //! the metastore's state; no code of a machine runs under the table's lock.
 
+mod figures;
 mod follow;
 mod offsets;
 mod slot;
@@ -33,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::offsets::{Committer, PlacedOffset};
 use self::{
+    figures::Counts,
     slot::{Live, Slot},
     tail::Looks,
     timers::Timers,
@@ -55,6 +57,7 @@ pub struct Groups {
     table: Mutex<Table>,
     timers: Timers,
     looks: Mutex<Looks>,
+    counts: Counts,
     /// Fires when updates that are being recorded need not be waited for any more.
     aborting: CancellationToken,
 }
@@ -94,6 +97,7 @@ impl Groups {
             table: Mutex::default(),
             timers: Timers::default(),
             looks: Mutex::new(Looks::new(now)),
+            counts: Counts::default(),
             aborting,
         })
     }
@@ -227,7 +231,8 @@ impl Groups {
             let found = state.group(group);
             let config = GroupConfig { consumer: self.consumer_config(state, group), ..self.config };
             let machine = Machine::load(found.unwrap_or(&Default::default()), config, now);
-            Ok(Slot::new(group.clone(), machine, found.map_or(0, |found| found.version)))
+            let seen = self.counts.loaded(group, &machine.summary(), now);
+            Ok(Slot::new(group.clone(), machine, found.map_or(0, |found| found.version), seen))
         })?;
         let slot = Arc::new(slot);
         table.slots.insert(group.clone(), slot.clone());
@@ -240,7 +245,9 @@ impl Groups {
         if let Event::ConsumerHeartbeat(..) = event {
             machine.configure(self.metastore.read(|state| self.consumer_config(state, &slot.group)));
         }
-        let effects = machine.handle(self.now(), event, &Live(&self.metastore));
+        let (now, is_tick) = (self.now(), matches!(event, Event::Tick));
+        let effects = machine.handle(now, event, &Live(&self.metastore));
+        self.counts.look(&slot.group, &mut inner.seen, &machine.summary(), now, is_tick);
         for (ticket, reply) in effects.replies {
             if let Some(waiting) = inner.waiting.remove(&ticket) {
                 // Whoever asked may have gone.

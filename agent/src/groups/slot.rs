@@ -8,6 +8,8 @@ use ebb_protocol::ids::{GroupId, Timestamp, TopicId, TopicName};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::figures::Seen;
+
 /// A group in memory.
 pub(super) struct Slot {
     pub(super) group: GroupId,
@@ -25,17 +27,20 @@ pub(super) struct Inner {
     pub(super) waiting: BTreeMap<Ticket, oneshot::Sender<Reply>>,
     /// An update is being recorded.
     pub(super) is_storing: bool,
+    /// What it was like after the last event.
+    pub(super) seen: Seen,
     /// The timer that is set.
     pub(super) timer: Option<Timestamp>,
 }
 
 impl Slot {
-    pub(super) fn new(group: GroupId, machine: Machine, version: u64) -> Self {
+    pub(super) fn new(group: GroupId, machine: Machine, version: u64, seen: Seen) -> Self {
         let inner = Inner {
             machine: Some(machine),
             version,
             waiting: BTreeMap::new(),
             is_storing: false,
+            seen,
             timer: None,
         };
         Self { group, inner: Mutex::new(inner) }

@@ -6,7 +6,10 @@ use ebb_protocol::ids::{MemberId, TopicName};
 use tokio::time::sleep;
 
 use super::*;
-use crate::testing::{Cluster, Member};
+use crate::{
+    metrics::Figures,
+    testing::{Cluster, Member},
+};
 
 /// The default session time-out of members.
 const SESSION: Duration = Duration::from_secs(45);
@@ -41,6 +44,12 @@ impl Running {
         }
     }
 
+    /// A figure of the metrics page.
+    fn figure(&self, name: &str) -> u64 {
+        let figures = self.groups.figures();
+        figures.iter().find(|figure| figure.name == name).expect("there is such a figure").value
+    }
+
     fn loaded(&self) -> usize {
         self.groups.table.lock().slots.len()
     }
@@ -72,6 +81,9 @@ async fn a_silent_member_is_removed_and_its_group_not_kept() {
     assert_eq!((members(&agent, "g").await, service.loaded()), (0, 0));
     let late = service.beat("g", "m", epoch).await;
     assert_eq!(late.expect_err("it was removed"), GroupError::UnknownMember);
+    assert_eq!(service.figure("ebb_group_members_expelled_total"), 1);
+    assert_eq!(service.figure("ebb_groups_loaded_total"), 2, "it was loaded again to tell the member");
+    assert_eq!(service.figure("ebb_groups_in_memory"), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -96,6 +108,7 @@ async fn whoever_gets_a_group_gives_its_members_a_whole_session_and_misses_them_
     assert_eq!((members(taker, "g").await, new.loaded()), (1, 1), "nobody has asked");
     sleep(Duration::from_secs(3)).await;
     assert_eq!(members(taker, "g").await, 0);
+    assert_eq!((old.figure("ebb_groups_moved_total"), new.figure("ebb_groups_moved_total")), (1, 0));
     let sealed = old.beat("g", "m", epoch).await;
     assert_eq!(sealed.expect_err("it is out"), GroupError::NotCoordinator);
 }
@@ -172,6 +185,36 @@ async fn what_can_never_be_recorded_is_not_called_unavailable() {
         assert_eq!(lost(&"g".into(), &refusal), StoreError::Refused(expect), "{refusal}");
     }
     assert_eq!(lost(&"g".into(), &Refusal::StaleGroup), StoreError::Lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rebalances_are_counted_with_the_time_that_they_take() {
+    let agent = Cluster::new().agent("a").await;
+    create_topic(&agent).await;
+    let service = serve(&agent);
+    let first = service.beat("g", "first", 0).await.expect("it joins");
+    let owned = first.assignment.expect("it gets both partitions");
+    assert_eq!(service.figure("ebb_group_rebalances_total"), 0, "one member has nobody to wait for");
+    service.beat("g", "second", 0).await.expect("it joins");
+    let told = service.beat("g", "first", first.epoch).await.expect("it is alive");
+    let kept = told.assignment.expect("it must give one up");
+    sleep(Duration::from_secs(3)).await;
+    let gives = ConsumerHeartbeat {
+        member: Some(MemberId::from("first")),
+        epoch: told.epoch,
+        rebalance_timeout_ms: -1,
+        owned: Some(kept.clone()),
+        ..ConsumerHeartbeat::default()
+    };
+    assert_ne!(kept, owned);
+    let epoch = match service.groups.handle(&"g".into(), |it| Event::ConsumerHeartbeat(it, gives)).await {
+        Ok(Reply::ConsumerHeartbeat(Ok(answer))) => answer.epoch,
+        other => panic!("{other:?}"),
+    };
+    service.beat("g", "second", epoch).await.expect("it is alive");
+    assert_eq!(service.figure("ebb_group_rebalances_total"), 1);
+    let took_ms = service.figure("ebb_group_rebalance_milliseconds_total");
+    assert!((3_000..4_000).contains(&took_ms), "{took_ms}");
 }
 
 #[tokio::test(start_paused = true)]
