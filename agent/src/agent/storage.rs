@@ -55,9 +55,6 @@ impl Storage {
         let requests = Some(counted.counters());
         let store: Arc<dyn ObjectStore> = Arc::new(counted);
         let is_local = is_local(&config.store);
-        if !is_local {
-            store_clock::check(&store, &environment.clock, &environment.random.fork()).await?;
-        }
         let log: Arc<dyn CommitLog> = match config.commit_log {
             CommitLogConfig::Memory => Arc::new(MemoryLog::new()),
             CommitLogConfig::Bucket => {
@@ -68,6 +65,9 @@ impl Storage {
                 Arc::new(BucketLog::new(store.clone(), environment.random.fork(), RetryConfig::default()))
             }
         };
+        if !is_local {
+            store_clock::check(&store, &environment.clock, &environment.random.fork()).await?;
+        }
         Ok(Self { store, log, requests })
     }
 }
