@@ -80,6 +80,8 @@ impl ClassicMachine {
             return;
         }
         match self.phase {
+            // The last member that leaves waits for nobody who may come yet.
+            Phase::Preparing { .. } if self.members.is_empty() => self.complete_join(now, effects),
             Phase::Preparing { until, initial: Some(initial) } if until <= now => {
                 if !initial.has_new_members || initial.remaining_ms == 0 {
                     return self.complete_join(now, effects);

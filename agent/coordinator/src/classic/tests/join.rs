@@ -198,6 +198,22 @@ fn the_last_one_is_told_when_the_group_is_recorded_as_empty() {
 }
 
 #[test]
+fn the_last_one_waits_for_nobody_who_may_come_yet() {
+    let mut desk = Desk::stable(&["a"]);
+    let c = desk.join(JoinRequest { requires_known_member: true, ..joiner("c") });
+    assert_eq!(desk.joined(c), Err(GroupError::MemberIdRequired("c".into())));
+    let left = desk.leave(vec![leaving("a", None)]);
+    assert_eq!(desk.left(left).expect("a has left").members, [Ok(())]);
+    assert_eq!(desk.state(), ClassicState::Empty);
+    // The id is good for as long as before, and the wait for first members ends with the last of them.
+    let c = desk.join(again("c"));
+    let left = desk.leave(vec![leaving("c", None)]);
+    assert_eq!(desk.left(left).expect("c has left").members, [Ok(())]);
+    assert_eq!(desk.joined(c), Err(GroupError::UnknownMember));
+    assert_eq!(desk.state(), ClassicState::Empty);
+}
+
+#[test]
 fn a_pending_member_that_leaves_is_not_waited_for() {
     let mut desk = Desk::stable(&["a"]);
     desk.join(JoinRequest { requires_known_member: true, ..joiner("b") });
