@@ -3,7 +3,7 @@
 use ebb_metastore::command::CommitFence;
 use ebb_protocol::ids::{MemberId, Timestamp};
 
-use super::{ClassicMachine, rebalance::Phase};
+use super::{ClassicMachine, rebalance::Phase, record::Flight};
 use crate::{ClassicHeartbeat, GroupError};
 
 impl ClassicMachine {
@@ -40,7 +40,8 @@ impl ClassicMachine {
         }
         self.check_generation(id, instance, generation)?;
         // While its generation is being recorded, or will not be any more, nothing can be recorded on its behalf.
-        let is_recorded = self.recorded.contains_key(id) && self.in_flight.is_none();
+        let is_generation_recorded = !self.in_flight.as_ref().is_some_and(Flight::has_generation);
+        let is_recorded = self.recorded.contains_key(id) && is_generation_recorded;
         if self.phase == Phase::Completing || !is_recorded {
             return Err(GroupError::RebalanceInProgress);
         }

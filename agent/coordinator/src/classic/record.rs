@@ -29,6 +29,13 @@ struct Put {
     assignment: Vec<u8>,
 }
 
+impl Flight {
+    /// True when it records a generation.
+    pub(super) fn has_generation(&self) -> bool {
+        self.generation.is_some()
+    }
+}
+
 impl ClassicMachine {
     /// Sends off what is to be recorded, unless an update is in flight.
     pub(super) fn record(&mut self, effects: &mut Effects) {
@@ -69,7 +76,10 @@ impl ClassicMachine {
             self.recorded.remove(id);
         }
         for (id, put) in flight.put {
-            if let Some(member) = self.members.get_mut(&id) {
+            // A static member may have got another id meanwhile: what is recorded of the instance is its own still.
+            // What it had before may be another member's by now.
+            let heir = put.instance.as_deref().and_then(|instance| self.static_member(instance));
+            if let Some(member) = self.members.get_mut(heir.as_ref().unwrap_or(&id)) {
                 member.record.assignment = put.assignment;
             }
             self.recorded.insert(id, put.instance);

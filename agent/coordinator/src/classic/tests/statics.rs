@@ -1,5 +1,7 @@
 //! Static members (KIP-345, KIP-814).
 
+use ebb_metastore::command::CommitFence;
+
 use super::support::{Desk, REBALANCE_MS, SESSION_MS, again, joiner, leaving, starter, topics};
 use crate::{GroupError, JoinRequest, SyncRequest, classic::ClassicState};
 
@@ -112,6 +114,43 @@ fn a_static_member_that_returns_while_the_leader_assigns_has_it_begin_anew() {
     desk.join(starter("j", "b2"));
     assert_eq!(desk.synced(b), Err(GroupError::FencedInstance));
     assert_eq!(desk.state(), ClassicState::PreparingRebalance);
+}
+
+#[test]
+fn a_static_member_that_returns_while_a_generation_is_recorded_keeps_what_that_gives_it() {
+    let mut desk = stable();
+    desk.join(joiner("c"));
+    desk.join(JoinRequest { instance: Some("i".to_owned()), ..again("a") });
+    desk.join(JoinRequest { instance: Some("j".to_owned()), ..again("b") });
+    desk.stores_at_once = false;
+    desk.sync("a", 2, &[("b", "half of b".to_owned()), ("c", "the other half".to_owned())]);
+    let b2 = desk.join(starter("j", "b2"));
+    // The generation first, then the new id.
+    desk.store();
+    desk.store();
+    assert_eq!(desk.members[&"b2".into()].assignment, b"half of b", "what it had before is c's in part");
+    assert!(!desk.members.contains_key(&"b".into()));
+    assert!(desk.waits(b2), "the others are to join again");
+    // Another coordinator tells it the same.
+    desk.stores_at_once = true;
+    desk.reload();
+    let b3 = desk.join(starter("j", "b3"));
+    assert_eq!(desk.joined(b3).expect("j joins").generation, 2);
+    let synced = desk.sync("b3", 2, &[]);
+    assert_eq!(desk.synced(synced).expect("j syncs").assignment, b"half of b");
+}
+
+#[test]
+fn the_others_commit_while_a_new_id_is_recorded() {
+    let mut desk = stable();
+    desk.stores_at_once = false;
+    let b2 = desk.join(starter("j", "b2"));
+    let commit = |desk: &mut Desk, id: &str| desk.machine.check_commit(desk.now, &id.into(), None, 1);
+    assert_eq!(commit(&mut desk, "a"), Ok(CommitFence::Classic("a".into(), 1)));
+    assert_eq!(commit(&mut desk, "b2"), Err(GroupError::RebalanceInProgress), "it is not recorded yet");
+    desk.store();
+    assert_eq!(desk.joined(b2).expect("j joins").generation, 1);
+    assert_eq!(commit(&mut desk, "b2"), Ok(CommitFence::Classic("b2".into(), 1)));
 }
 
 #[test]
