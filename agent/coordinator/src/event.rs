@@ -5,6 +5,12 @@ use ebb_protocol::ids::MemberId;
 
 use crate::GroupError;
 
+/// The longest member id, instance id and rack, in bytes: they are kept with every group.
+pub(crate) const ID_BYTES_MAX: usize = 1_024;
+
+/// The most that is kept of a client's name and of its address, in bytes.
+const CLIENT_BYTES_MAX: usize = 255;
+
 /// Names a request that waits for its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
@@ -16,6 +22,15 @@ pub struct Client {
     pub id: String,
     /// Its address, as Kafka writes it: `/127.0.0.1`.
     pub host: String,
+}
+
+impl Client {
+    /// Cuts what is too long: it is only there for people to read, and kept with every member.
+    fn shorten(&mut self) {
+        for text in [&mut self.id, &mut self.host] {
+            text.truncate(text.floor_char_boundary(CLIENT_BYTES_MAX));
+        }
+    }
 }
 
 /// Something that happened to a group.
@@ -37,6 +52,37 @@ pub enum Event {
     TopicsChanged,
     /// A deadline may have passed.
     Tick,
+}
+
+impl Event {
+    /// Cuts what is only kept for people to read.
+    pub(crate) fn shorten(&mut self) {
+        match self {
+            Self::Join(_, said) => said.client.shorten(),
+            Self::ConsumerHeartbeat(_, said) => said.client.shorten(),
+            _ => {}
+        }
+    }
+
+    /// About what it takes in memory while it waits, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        let said: usize = match self {
+            Self::Join(_, said) => {
+                said.protocols.iter().map(|(name, metadata)| name.len() + metadata.len()).sum()
+            }
+            Self::Sync(_, said) => {
+                said.assignments.iter().map(|(id, bytes)| id.as_str().len() + bytes.len()).sum()
+            }
+            Self::Leave(_, said) => said.members.len() * ID_BYTES_MAX,
+            Self::ConsumerHeartbeat(_, said) => {
+                let topics = said.topics.iter().flatten().map(|name| size_of::<String>() + name.len());
+                let owned = said.owned.iter().flatten().map(|(_, indexes)| 64 + 4 * indexes.len());
+                topics.chain(owned).sum()
+            }
+            Self::Heartbeat(..) | Self::Stored(_) | Self::TopicsChanged | Self::Tick => 0,
+        };
+        size_of::<Self>() + said
+    }
 }
 
 /// Why an update did not take effect.

@@ -90,7 +90,8 @@ impl Group {
     }
 
     /// Takes an event in.
-    pub fn handle(&mut self, now: Timestamp, event: Event, topics: &dyn Topics) -> Effects {
+    pub fn handle(&mut self, now: Timestamp, mut event: Event, topics: &dyn Topics) -> Effects {
+        event.shorten();
         let stored = match &event {
             Event::Stored(result) => Some(result.clone()),
             _ => None,
@@ -118,32 +119,34 @@ impl Group {
             // One that has just been loaded, and was on its way.
             self.downgrade(now, topics);
         }
-        let mut effects = match self.make_way(now, &event, topics) {
-            Ok(effects) => effects,
+        let way = match &self.machine {
+            Machine::Classic(_) if is_consumer_join(&event) => self.upgrade(now, &event, topics).map(Some),
+            _ => self.make_way(&event).map(|()| None),
+        };
+        match way {
+            Ok(Some(effects)) => effects,
+            Ok(None) => match &mut self.machine {
+                Machine::Classic(machine) => machine.handle(now, event),
+                Machine::Consumer(machine) => machine.handle(now, event, topics),
+                // Nothing that is no request concerns a group where nobody is.
+                Machine::None => Effects::default(),
+            },
             Err(Obstacle::Busy) if self.deferred.len() < DEFERRED_MAX => {
                 self.deferred.push(event);
-                return Effects::default();
+                Effects::default()
             }
             Err(Obstacle::Busy) => {
                 let full = GroupError::Unavailable("too many requests of the group wait".to_owned());
-                return Effects { replies: refusal(&event, full).into_iter().collect(), store: None };
+                Effects { replies: refusal(&event, full).into_iter().collect(), store: None }
             }
             Err(Obstacle::Refused(error)) => {
-                return Effects { replies: refusal(&event, error).into_iter().collect(), store: None };
+                Effects { replies: refusal(&event, error).into_iter().collect(), store: None }
             }
-        };
-        let more = match &mut self.machine {
-            Machine::Classic(machine) => machine.handle(now, event),
-            Machine::Consumer(machine) => machine.handle(now, event, topics),
-            // Nothing that is no request concerns a group where nobody is.
-            Machine::None => Effects::default(),
-        };
-        append(&mut effects, more);
-        effects
+        }
     }
 
-    /// Puts the machine in place that an event needs; the effects are what the one before has left to say.
-    fn make_way(&mut self, now: Timestamp, event: &Event, topics: &dyn Topics) -> Result<Effects, Obstacle> {
+    /// Puts the machine in place that an event needs.
+    fn make_way(&mut self, event: &Event) -> Result<(), Obstacle> {
         match (&mut self.machine, event) {
             (Machine::None, Event::ConsumerHeartbeat(_, said)) => {
                 check_request(said)?;
@@ -155,24 +158,6 @@ impl Group {
             (Machine::None, Event::Join(..) | Event::Sync(..) | Event::Heartbeat(..) | Event::Leave(..)) => {
                 self.machine = Machine::Classic(ClassicMachine::new(self.config.classic));
             }
-            (Machine::Classic(machine), Event::ConsumerHeartbeat(_, said)) if said.epoch == 0 => {
-                check_request(said)?;
-                if machine.is_recording() {
-                    return Err(Obstacle::Busy);
-                }
-                let (shared, members) = machine.snapshot();
-                let config = self.config.consumer;
-                let next = if members.is_empty() {
-                    Some(ConsumerMachine::new(config))
-                } else {
-                    ConsumerMachine::from_classic(&shared, &members, config, now, topics)
-                };
-                // As in Kafka: to this member there is no group that it could join.
-                let next = next.ok_or(Obstacle::Refused(GroupError::UnknownGroup))?;
-                let effects = machine.give_up();
-                self.machine = Machine::Consumer(next);
-                return Ok(effects);
-            }
             (Machine::Consumer(machine), Event::Join(..)) => {
                 if machine.is_idle() {
                     self.machine = Machine::Classic(ClassicMachine::new(self.config.classic));
@@ -182,7 +167,37 @@ impl Group {
             }
             _ => {}
         }
-        Ok(Effects::default())
+        Ok(())
+    }
+
+    /// Makes a classic group one of KIP-848 with its first member of that protocol. One that is refused changes
+    /// nothing, so that nobody has to join again on its account.
+    fn upgrade(&mut self, now: Timestamp, event: &Event, topics: &dyn Topics) -> Result<Effects, Obstacle> {
+        let (Machine::Classic(machine), Event::ConsumerHeartbeat(_, said)) = (&mut self.machine, event)
+        else {
+            return Ok(Effects::default());
+        };
+        check_request(said)?;
+        if machine.is_recording() {
+            return Err(Obstacle::Busy);
+        }
+        let (shared, members) = machine.snapshot();
+        let config = self.config.consumer;
+        let next = if members.is_empty() {
+            Some(ConsumerMachine::new(config))
+        } else {
+            ConsumerMachine::from_classic(&shared, &members, config, now, topics)
+        };
+        // As in Kafka: to this member there is no group that it could join.
+        let next = next.ok_or(Obstacle::Refused(GroupError::UnknownGroup))?;
+        let (next, more) = match next.let_first_join(now, event.clone(), topics) {
+            Ok(joined) => joined,
+            Err(refused) => return Ok(refused),
+        };
+        let mut effects = machine.give_up();
+        append(&mut effects, more);
+        self.machine = Machine::Consumer(next);
+        Ok(effects)
     }
 
     /// Makes the group a classic one again when all its members speak the classic protocol.
@@ -256,6 +271,17 @@ impl Group {
             Machine::Classic(machine) => machine.subscribes_to(topic),
             Machine::Consumer(machine) => machine.subscribes_to(topic),
         }
+    }
+
+    /// About what the group takes in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let machine = match &self.machine {
+            Machine::None => 0,
+            Machine::Classic(machine) => machine.bytes(),
+            Machine::Consumer(machine) => machine.bytes(),
+        };
+        size_of::<Self>() + machine + self.deferred.iter().map(Event::bytes).sum::<usize>()
     }
 
     /// True when nothing waits and there is no member: the group may be dropped from memory.

@@ -43,6 +43,9 @@ use self::{
 /// Groups that may be in memory. A group that only has offsets is there for the time of a request.
 const GROUPS_LOADED_MAX: usize = 100_000;
 
+/// The most of a client's name that goes into its member id, in bytes.
+const MEMBER_PREFIX_BYTES_MAX: usize = 255;
+
 /// A request that finds its group just being let go looks for it again, so many times.
 const ATTEMPTS_MAX: usize = 3;
 
@@ -129,6 +132,7 @@ impl Groups {
     /// An id for a member that has none: the client's name, so that people recognise it, and something unique.
     #[must_use]
     pub fn fresh_member(&self, client: &str) -> String {
+        let client = &client[..client.floor_char_boundary(MEMBER_PREFIX_BYTES_MAX)];
         format!("{client}-{}", self.ids.client_instance())
     }
 

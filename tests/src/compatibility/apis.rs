@@ -164,8 +164,10 @@ const NOTES: &[Note] = &[
     note(
         ApiKey::ConsumerGroupHeartbeat,
         NEW_MEMBERS,
-        "A group has at most 1,000 members; one more is refused with GROUP_MAX_SIZE_REACHED. Requests that come while \
-         an update of the group is being written make one update together.",
+        "A group has at most 1,000 members and about 87,000 partitions; a member that would make it more is refused \
+         with GROUP_MAX_SIZE_REACHED. It has at most 16 different regular expressions, each of limited size; others \
+         are refused with INVALID_REGULAR_EXPRESSION. Requests that come while an update of the group is being \
+         written make one update together.",
     ),
     note(ApiKey::ConsumerGroupDescribe, CONSOLES, "Authorized operations are not told."),
     note(

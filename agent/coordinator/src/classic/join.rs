@@ -5,18 +5,19 @@ use ebb_protocol::ids::{MemberId, Timestamp};
 
 use super::{
     ClassicMachine, later,
-    member::{Joining, Member, protocols_bytes},
+    member::{Joining, MEMBER_BYTES, Member, protocols_bytes},
     rebalance::Phase,
 };
 use crate::{
     Effects, GroupError, JoinAnswer, JoinRequest, JoinedMember, Reply, Ticket,
     consumer_protocol::{PROTOCOL_TYPE, Subscription},
+    event::ID_BYTES_MAX,
 };
 
 /// Bytes of a member's protocols with their metadata. The other half is for its assignment.
 const METADATA_BYTES_MAX: usize = MEMBER_BYTES_MAX / 2;
 
-/// Bytes of the protocols of all members. The rest is for their assignments and the group's offsets.
+/// Bytes of all members without their assignments. The rest is for their assignments and the group's offsets.
 const GROUP_METADATA_BYTES_MAX: usize = GROUP_BYTES_MAX / 4;
 
 /// Protocols that a member may speak: more than any client has assignors.
@@ -40,6 +41,10 @@ impl ClassicMachine {
         if !session_timeouts.contains(&said.session_timeout_ms) {
             return Err(GroupError::InvalidSessionTimeout);
         }
+        let is_long = |text: &str| text.len() > ID_BYTES_MAX;
+        if said.instance.as_deref().is_some_and(is_long) || is_long(&said.protocol_type) {
+            return Err(GroupError::InvalidRequest("the group instance id or the protocol type is too long"));
+        }
         let bytes = protocols_bytes(&said.protocols);
         if bytes > METADATA_BYTES_MAX || said.protocols.len() > PROTOCOLS_MAX {
             return Err(GroupError::InvalidRequest("the metadata of the protocols is too large"));
@@ -49,9 +54,13 @@ impl ClassicMachine {
         if matches!(self.phase, Phase::Empty) && is_unknown {
             return Err(GroupError::UnknownMember);
         }
-        let others = self.members.iter().filter(|(id, _)| Some(*id) != known);
-        let total = others.map(|(_, member)| member.bytes()).sum::<usize>() + bytes;
-        if !self.has_room(known, said.instance.as_deref()) || total > GROUP_METADATA_BYTES_MAX {
+        // A static member that returns takes the place of itself.
+        let heir = if known.is_none() { said.instance.as_deref() } else { None };
+        let heir = heir.and_then(|instance| self.static_member(instance));
+        let place = known.or(heir.as_ref());
+        let others = self.members.iter().filter(|(id, _)| Some(*id) != place);
+        let total = others.map(|(_, member)| member.bytes()).sum::<usize>() + bytes + MEMBER_BYTES;
+        if !self.has_room(place) || total > GROUP_METADATA_BYTES_MAX {
             if let Some(id) = known {
                 self.pending.remove(id);
             }
@@ -61,10 +70,8 @@ impl ClassicMachine {
     }
 
     /// While members rejoin, those count that have, so that a group that is too large loses the last ones.
-    fn has_room(&self, known: Option<&MemberId>, instance: Option<&str>) -> bool {
-        // A static member that returns takes the place of itself.
-        let heir = if known.is_none() { instance.and_then(|name| self.static_member(name)) } else { None };
-        let member = known.or(heir.as_ref()).and_then(|id| self.members.get(id));
+    fn has_room(&self, place: Option<&MemberId>) -> bool {
+        let member = place.and_then(|id| self.members.get(id));
         match self.phase {
             Phase::Empty => true,
             Phase::Preparing { .. } => {

@@ -11,6 +11,9 @@ use crate::{Effects, GroupError, JoinAnswer, JoinRequest, Reply, SyncAnswer, Tic
 /// found out when it does not come again.
 pub(super) const NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1_000;
 
+/// What a member counts besides its protocols, in bytes: its ids, and where it comes from.
+pub(super) const MEMBER_BYTES: usize = 1_024;
+
 /// A member of the group.
 #[derive(Debug)]
 pub(super) struct Member {
@@ -115,7 +118,7 @@ impl Member {
 
     /// The bytes of what it says, without its assignment.
     pub(super) fn bytes(&self) -> usize {
-        protocols_bytes(&self.record.protocols)
+        protocols_bytes(&self.record.protocols) + MEMBER_BYTES
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ebb_protocol::ids::MemberId;
 
-use super::{ClassicMachine, rebalance::Phase};
+use super::{ClassicMachine, member::MEMBER_BYTES, rebalance::Phase};
 use crate::{
     GroupState, Summary,
     consumer_protocol::{PROTOCOL_TYPE, Subscription},
@@ -114,5 +114,13 @@ impl ClassicMachine {
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.phase == Phase::Empty && self.pending.is_empty() && !self.is_recording()
+    }
+
+    /// About what it takes in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let members = self.members.values().map(|member| member.bytes() + member.record.assignment.len());
+        let assigned = self.assigned.iter().flatten().map(|(_, assignment)| assignment.len());
+        members.chain(assigned).sum::<usize>() + self.pending.len() * MEMBER_BYTES
     }
 }

@@ -1,7 +1,7 @@
 //! Requests in batches: all that wait while an update is in flight make one update together, and are answered when it
 //! is recorded. Knows the order in which a batch is worked off, and of the single steps only that they exist.
 
-use std::mem;
+use std::{collections::BTreeSet, mem};
 
 use ebb_metastore::command::{ClassicGroup, ConsumerMember, GroupChange, Partitions};
 use ebb_protocol::ids::{MemberId, Timestamp, TopicPartition};
@@ -27,6 +27,13 @@ pub(super) struct Answer {
     reply: Reply,
 }
 
+impl Answer {
+    /// What it says, and to whom.
+    pub(super) fn of(&self) -> (Ticket, Reply) {
+        (self.ticket, self.reply.clone())
+    }
+}
+
 impl ConsumerMachine {
     /// Puts a request to those that wait, unless it must be refused whatever the group is.
     pub(super) fn take_in(&mut self, event: Event, effects: &mut Effects) {
@@ -40,7 +47,10 @@ impl ConsumerMachine {
             _ => Ok(()),
         };
         match sound.and(room) {
-            Ok(()) => self.waiting.push(event),
+            Ok(()) => {
+                self.waiting_bytes += event.bytes();
+                self.waiting.push(event);
+            }
             Err(error) => effects.replies.extend(refusal(&event, error)),
         }
     }
@@ -65,12 +75,14 @@ impl ConsumerMachine {
         }
         let refuse = |event: &Event| refusal(event, error.clone());
         effects.replies.extend(mem::take(&mut self.waiting).iter().filter_map(refuse));
+        self.waiting_bytes = 0;
     }
 
     /// Takes all requests that wait, and makes at most one update of them.
     pub(super) fn run(&mut self, now: Timestamp, topics: &dyn Topics, effects: &mut Effects) {
         let mut answers = Vec::new();
         let mut admitted = Vec::new();
+        self.waiting_bytes = 0;
         for event in mem::take(&mut self.waiting) {
             match self.change_members(now, &event) {
                 Ok(Step::Answer(ticket, reply)) => answers.push(Answer { ticket, member: None, reply }),
@@ -82,10 +94,16 @@ impl ConsumerMachine {
             }
         }
         self.expire(now);
+        let mut too_many = BTreeSet::new();
         if self.must_assign || (self.topics_changed && !admitted.is_empty()) {
-            self.assign(topics);
+            too_many = self.assign(topics);
         }
         for (member, event) in admitted {
+            if too_many.contains(&member) {
+                let refused = refusal(&event, GroupError::GroupTooLarge);
+                answers.extend(refused.map(|(ticket, reply)| Answer { ticket, member: None, reply }));
+                continue;
+            }
             let Some((ticket, reply)) = self.proceed(now, &member, event, topics) else { continue };
             let member = reply.is_granted().then_some(member);
             answers.push(Answer { ticket, member, reply });
@@ -144,14 +162,23 @@ impl ConsumerMachine {
         }
     }
 
-    /// Computes the members' targets, at a new group epoch, when members or their topics have changed.
-    fn assign(&mut self, topics: &dyn Topics) {
-        let must_assign = mem::take(&mut self.must_assign);
+    /// Computes the members' targets, at a new group epoch, when members or their topics have changed. Gives the
+    /// members that have just come and are removed again, because the group would have too many partitions.
+    fn assign(&mut self, topics: &dyn Topics) -> BTreeSet<MemberId> {
+        let mut must_assign = mem::take(&mut self.must_assign);
         self.topics_changed = false;
+        let mut subscriptions = self.subscriptions(topics);
+        let mut too_many = BTreeSet::new();
+        if subscriptions.is_cut {
+            too_many = self.newcomers();
+            too_many.iter().for_each(|id| self.remove(id));
+            let now = |id| self.members.get(id).map(|member| &member.record);
+            must_assign &= self.touched.iter().any(|(id, before)| now(id) != before.as_ref());
+            subscriptions = self.subscriptions(topics);
+        }
         let records = || self.members.values().map(|member| &member.record);
-        let subscriptions = Subscriptions::resolve(records(), topics);
         if !must_assign && subscriptions.are_covered_by(records()) {
-            return;
+            return too_many;
         }
         let spec = Spec {
             members: records()
@@ -169,6 +196,19 @@ impl ConsumerMachine {
         }
         self.shared.epoch = self.shared.epoch.saturating_add(1);
         self.shared.assignment_epoch = self.shared.epoch;
+        too_many
+    }
+
+    fn subscriptions(&self, topics: &dyn Topics) -> Subscriptions {
+        let records = self.members.values().map(|member| &member.record);
+        Subscriptions::resolve(records, &self.expressions, topics)
+    }
+
+    /// The members that came with the present batch, and take no other's place.
+    fn newcomers(&self) -> BTreeSet<MemberId> {
+        let is_new = |id: &MemberId| self.members.get(id).is_some_and(|it| it.record.target.is_empty());
+        let came = self.touched.iter().filter(|(id, before)| before.is_none() && is_new(id));
+        came.map(|(id, _)| id.clone()).collect()
     }
 
     pub(super) fn assignor(&self) -> Assignor {
@@ -240,6 +280,10 @@ impl ConsumerMachine {
         }
         // Members go before others come, so that a full group stays within its limit.
         changes.extend(put);
+        if !changes.is_empty() {
+            let used = self.members.values().filter_map(|member| member.record.regex.as_deref()).collect();
+            self.expressions.retain(&used);
+        }
         changes
     }
 }

@@ -44,12 +44,13 @@ impl ConsumerMachine {
         }
         let before = before.unwrap_or_default();
         let next = updated(&before, said, subscription);
+        self.check_size(&id, replaced.as_ref(), &next)?;
         self.must_assign |= is_new || next.topics != before.topics || next.regex != before.regex;
         if let Some(replaced) = replaced {
             self.remove(&replaced);
         }
         let session_until = self.config.session_end(now, &next);
-        self.put(&id, Member { record: next, session_until, revoke_by: None, act_by: None });
+        self.put(&id, Member::new(next, session_until));
         Ok(id)
     }
 
@@ -249,12 +250,14 @@ pub(super) fn assignment_of(member: &ConsumerMember, topics: &dyn Topics) -> Vec
     encode_assignment(version, &lists.into_iter().collect::<Vec<_>>())
 }
 
-/// Partitions by the ids of their topics; those of topics that do not exist are passed over.
+/// Partitions by the ids of their topics; those that do not exist are passed over: the bytes are a client's.
 pub(super) fn by_id(partitions: &[(String, Vec<i32>)], topics: &dyn Topics) -> Partitions {
     let mut found = Partitions::new();
     for (name, indexes) in partitions {
-        if let Some((topic, _)) = topics.by_name(name).filter(|_| !indexes.is_empty()) {
-            found.entry(topic).or_default().extend(indexes.iter().copied().map(PartitionIndex));
+        let Some((topic, count)) = topics.by_name(name) else { continue };
+        let mut exist = indexes.iter().copied().filter(|index| (0..count).contains(index)).peekable();
+        if exist.peek().is_some() {
+            found.entry(topic).or_default().extend(exist.map(PartitionIndex));
         }
     }
     for indexes in found.values_mut() {

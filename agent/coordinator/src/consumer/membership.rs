@@ -5,7 +5,11 @@
 use ebb_metastore::command::{ConsumerMember, Partitions};
 use ebb_protocol::ids::{MemberId, Timestamp};
 
-use super::{ConsumerMachine, LEAVE_FOR_A_WHILE, Member, request, subscription};
+use super::{
+    ConsumerMachine, LEAVE_FOR_A_WHILE, Member,
+    limits::{GROUP_SAID_BYTES_MAX, SAID_BYTES_MAX, said_bytes},
+    request,
+};
 use crate::{ConsumerHeartbeat, GroupError};
 
 impl ConsumerMachine {
@@ -22,8 +26,9 @@ impl ConsumerMachine {
         }
         let before = before.unwrap_or_default();
         let next = updated(&before, said);
+        self.check_size(&id, replaced.as_ref(), &next)?;
         if next.regex != before.regex {
-            next.regex.as_deref().map_or(Ok(()), subscription::check)?;
+            next.regex.as_deref().map_or(Ok(()), |pattern| self.expressions.learn(pattern))?;
         }
         self.must_assign |= is_new || next.topics != before.topics || next.regex != before.regex;
         if let Some(replaced) = replaced {
@@ -31,8 +36,27 @@ impl ConsumerMachine {
         }
         let revoke_by = self.members.get(&id).and_then(|member| member.revoke_by);
         let session_until = self.config.session_end(now, &next);
-        self.put(&id, Member { record: next, session_until, revoke_by, act_by: None });
+        self.put(&id, Member { revoke_by, ..Member::new(next, session_until) });
         Ok(id)
+    }
+
+    /// Refuses a member that is too large to be recorded, or too large for the group. One that does not grow fits.
+    pub(super) fn check_size(
+        &self,
+        id: &MemberId,
+        replaced: Option<&MemberId>,
+        next: &ConsumerMember,
+    ) -> Result<(), GroupError> {
+        let bytes = said_bytes(id, next);
+        let before = self.members.get(replaced.unwrap_or(id)).map_or(0, |member| member.said_bytes);
+        if bytes <= before {
+            return Ok(());
+        }
+        if bytes > SAID_BYTES_MAX {
+            return Err(GroupError::InvalidRequest("The member says more of itself than can be recorded."));
+        }
+        let is_full = self.said_bytes - before + bytes > GROUP_SAID_BYTES_MAX;
+        if is_full { Err(GroupError::GroupTooLarge) } else { Ok(()) }
     }
 
     /// The member that a request without an instance id speaks of; `None` for one that joins.

@@ -9,17 +9,19 @@ use ebb_protocol::ids::{MemberId, Timestamp};
 
 use super::{
     ConsumerConfig, ConsumerMachine, Member,
+    batch::Answer,
     classic_members::{assignment_of, by_id},
+    limits::{GROUP_SAID_BYTES_MAX, PARTITIONS_BYTES_MAX, SAID_BYTES_MAX, partitions_bytes},
     partitions::{from_set, to_set},
 };
 use crate::{
-    Topics,
+    Effects, Event, Topics,
     consumer_protocol::{PROTOCOL_TYPE, Subscription, decode_assignment},
 };
 
 impl ConsumerMachine {
-    /// The consumer group that goes on where a classic group was; `None` when its members are not consumers, or their
-    /// bytes cannot be read. It is recorded whole with its first update.
+    /// The consumer group that goes on where a classic group was; `None` when its members are not consumers, their
+    /// bytes cannot be read, or they are too large for such a group. It is recorded whole with its first update.
     #[must_use]
     pub fn from_classic(
         shared: &ClassicGroup,
@@ -42,9 +44,34 @@ impl ConsumerMachine {
             record.assigned = from_set(&assigned);
             record.target = record.assigned.clone();
             let session_until = config.session_end(now, &record);
-            machine.put(id, Member { record, session_until, revoke_by: None, act_by: None });
+            machine.put(id, Member::new(record, session_until));
         }
-        Some(machine)
+        machine.fits().then_some(machine)
+    }
+
+    /// True when the metastore takes all of it.
+    fn fits(&self) -> bool {
+        let owned = from_set(&self.owners.keys().copied().collect());
+        self.members.values().all(|member| member.said_bytes <= SAID_BYTES_MAX)
+            && self.said_bytes <= GROUP_SAID_BYTES_MAX
+            && partitions_bytes(&owned) <= PARTITIONS_BYTES_MAX
+    }
+
+    /// Lets the first member of the protocol join a machine that has just been made. When it is refused, only the
+    /// answer is left: whatever the group was before, it stays.
+    pub(crate) fn let_first_join(
+        mut self,
+        now: Timestamp,
+        event: Event,
+        topics: &dyn Topics,
+    ) -> Result<(Self, Effects), Effects> {
+        let effects = self.handle(now, event, topics);
+        let waiting = self.in_flight.iter().flatten().map(Answer::of);
+        let answers: Vec<_> = effects.replies.iter().cloned().chain(waiting).collect();
+        if answers.iter().all(|(_, reply)| reply.is_granted()) {
+            return Ok((self, effects));
+        }
+        Err(Effects { replies: answers, store: None })
     }
 
     /// What the group is as a classic group; `None` unless all members speak the classic protocol, and there is one

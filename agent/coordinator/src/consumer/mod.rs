@@ -10,6 +10,8 @@ mod assignor;
 mod batch;
 mod classic_members;
 mod describe;
+mod expression;
+mod limits;
 mod membership;
 mod migration;
 mod partitions;
@@ -27,7 +29,7 @@ use ebb_metastore::{
 };
 use ebb_protocol::ids::{MemberId, Timestamp, TopicPartition};
 
-use self::{batch::Answer, partitions::each};
+use self::{batch::Answer, expression::Expressions, partitions::each};
 use crate::{Effects, Event, GroupError, Topics};
 
 pub use self::describe::{ConsumerDescription, ConsumerState};
@@ -38,6 +40,10 @@ const LEAVE: i32 = -1;
 
 /// The epoch by which a static member leaves for a while.
 const LEAVE_FOR_A_WHILE: i32 = -2;
+
+/// About what a member takes in memory besides what it says of itself, and a partition with its owner, in bytes.
+const MEMBER_MEMORY_BYTES: usize = 1_024;
+const PARTITION_MEMORY_BYTES: usize = 256;
 
 /// Settings of consumer groups (KIP-848): Kafka's `group.consumer.*`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,8 +112,14 @@ pub struct ConsumerMachine {
     must_assign: bool,
     /// Topics may have changed since the targets were computed.
     topics_changed: bool,
+    /// The regular expressions of the members.
+    expressions: Expressions,
+    /// Bytes of what the members say of themselves.
+    said_bytes: usize,
     /// Requests that wait for the update in flight to end, before they are looked at.
     waiting: Vec<Event>,
+    /// Bytes of those.
+    waiting_bytes: usize,
     /// The answers that are given when the update in flight is recorded; `None` when none is in flight.
     in_flight: Option<Vec<Answer>>,
 }
@@ -122,9 +134,15 @@ struct Member {
     revoke_by: Option<Timestamp>,
     /// It speaks the classic protocol, and is removed then unless it has joined again, or fetched its assignment.
     act_by: Option<Timestamp>,
+    /// Bytes of what it says of itself; known once it is one of a group.
+    said_bytes: usize,
 }
 
 impl Member {
+    fn new(record: ConsumerMember, session_until: Timestamp) -> Self {
+        Self { record, session_until, revoke_by: None, act_by: None, said_bytes: 0 }
+    }
+
     fn deadline(&self) -> Timestamp {
         self.revoke_by.into_iter().chain(self.act_by).fold(self.session_until, Timestamp::min)
     }
@@ -144,7 +162,10 @@ impl ConsumerMachine {
             touched: BTreeMap::new(),
             must_assign: false,
             topics_changed: false,
+            expressions: Expressions::default(),
+            said_bytes: 0,
             waiting: Vec::new(),
+            waiting_bytes: 0,
             in_flight: None,
         }
     }
@@ -163,9 +184,13 @@ impl ConsumerMachine {
         machine.recorded = Some(*shared);
         machine.topics_changed = true;
         for (id, record) in members {
-            let revoke_by = (!record.revoking.is_empty()).then(|| later(now, record.rebalance_timeout_ms));
-            let session_until = config.session_end(now, record);
-            machine.put(id, Member { record: record.clone(), session_until, revoke_by, act_by: None });
+            let mut member = Member::new(record.clone(), config.session_end(now, record));
+            member.revoke_by = (!record.revoking.is_empty()).then(|| later(now, record.rebalance_timeout_ms));
+            machine.put(id, member);
+            if let Some(pattern) = &record.regex {
+                // It could be learned when it came. One that cannot be any more matches nothing.
+                let _ = machine.expressions.learn(pattern);
+            }
         }
         machine.touched.clear();
         machine
@@ -230,7 +255,7 @@ impl ConsumerMachine {
     /// True when a member subscribes to the topic, so that its offsets must not be deleted (KIP-496).
     #[must_use]
     pub fn subscribes_to(&self, topic: &str) -> bool {
-        self.members.values().any(|member| subscription::subscribes(&member.record, topic))
+        self.members.values().any(|member| subscription::subscribes(&member.record, &self.expressions, topic))
     }
 
     /// True when the group has members.
@@ -245,16 +270,28 @@ impl ConsumerMachine {
         self.members.is_empty() && self.in_flight.is_none() && self.waiting.is_empty()
     }
 
+    /// About what it takes in memory, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let members = self.said_bytes + self.members.len() * MEMBER_MEMORY_BYTES;
+        let partitions = self.owners.len() * PARTITION_MEMORY_BYTES;
+        members + partitions + self.expressions.bytes() + self.waiting_bytes
+    }
+
     /// Adds or replaces a member.
-    fn put(&mut self, id: &MemberId, member: Member) {
+    fn put(&mut self, id: &MemberId, mut member: Member) {
         let before = self.members.get(id).map(|before| &before.record);
         touch(&mut self.touched, id, before);
         self.disown(id);
+        member.said_bytes = limits::said_bytes(id, &member.record);
+        self.said_bytes += member.said_bytes;
         let record = &member.record;
         for partition in each(&record.assigned).chain(each(&record.revoking)) {
             self.owners.insert(partition, id.clone());
         }
-        self.members.insert(id.clone(), member);
+        if let Some(before) = self.members.insert(id.clone(), member) {
+            self.said_bytes -= before.said_bytes;
+        }
     }
 
     /// Changes a member, if there is one of that id.
@@ -268,6 +305,7 @@ impl ConsumerMachine {
     fn remove(&mut self, id: &MemberId) {
         self.disown(id);
         if let Some(member) = self.members.remove(id) {
+            self.said_bytes -= member.said_bytes;
             touch(&mut self.touched, id, Some(&member.record));
         }
     }

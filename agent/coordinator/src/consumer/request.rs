@@ -4,10 +4,7 @@
 use ebb_protocol::ids::MemberId;
 
 use super::{LEAVE, LEAVE_FOR_A_WHILE, assignor::Assignor};
-use crate::{ConsumerHeartbeat, GroupError};
-
-/// The longest member id and instance id, in bytes: ids are kept with every group.
-const ID_BYTES_MAX: usize = 1024;
+use crate::{ConsumerHeartbeat, GroupError, event::ID_BYTES_MAX};
 
 /// The most that the names of subscribed topics may have together, in bytes: they are kept with every group, and a
 /// member that is too large for the metastore would cost the whole group its updates.
@@ -24,6 +21,9 @@ pub(crate) fn check(request: &ConsumerHeartbeat) -> Result<(), GroupError> {
     let instance_bytes = request.instance.as_ref().map_or(0, String::len);
     if id_bytes.max(instance_bytes) > ID_BYTES_MAX {
         return refuse("MemberId and InstanceId must not be that long.");
+    }
+    if request.rack.as_ref().is_some_and(|rack| rack.len() > ID_BYTES_MAX) {
+        return refuse("RackId must not be that long.");
     }
     if request.topics.iter().flatten().map(String::len).sum::<usize>() > TOPICS_BYTES_MAX {
         return refuse("SubscribedTopicNames must not be that many.");

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::{
-    ClassicHeartbeat, JoinRequest, LeaveRequest, LeavingMember, StoreError, SyncRequest, Ticket,
+    ClassicHeartbeat, Client, JoinRequest, LeaveRequest, LeavingMember, StoreError, SyncRequest, Ticket,
     consumer_protocol::encode_assignment,
 };
 
@@ -291,4 +291,50 @@ fn a_group_of_other_clients_is_not_upgraded() {
     let said = JoinRequest { protocol_type: "connect".to_owned(), ..join_request("new") };
     assert!(matches!(desk.ask(|ticket| Event::Join(ticket, said)), Reply::Join(Ok(_))));
     assert_eq!(desk.join_new("a"), Err(GroupError::UnknownGroup));
+}
+
+#[test]
+fn a_refused_member_of_the_new_protocol_converts_nothing() {
+    let mut desk = classic();
+    let recorded = desk.recorded.clone();
+    let hostile = ConsumerHeartbeat { regex: Some("(".to_owned()), ..consumer_heartbeat("a", 0) };
+    let reply = desk.ask(|ticket| Event::ConsumerHeartbeat(ticket, hostile));
+    assert!(matches!(reply, Reply::ConsumerHeartbeat(Err(GroupError::InvalidRegularExpression(_)))));
+    assert_eq!(desk.beat_classic("c", 1), Ok(()), "nobody must join again");
+    assert!(matches!(desk.group.describe(), Description::Classic(_)));
+    // Nor does one that finds the group full.
+    let mut config = GroupConfig::default();
+    config.consumer.members_max = 1;
+    desk.group.config = config;
+    assert_eq!(desk.join_new("a"), Err(GroupError::GroupFull));
+    assert_eq!(desk.beat_classic("c", 1), Ok(()));
+    assert_eq!(desk.recorded, recorded);
+    // An empty group is not converted either.
+    desk.leave_classic("c");
+    let hostile = ConsumerHeartbeat { regex: Some("(".to_owned()), ..consumer_heartbeat("a", 0) };
+    let reply = desk.ask(|ticket| Event::ConsumerHeartbeat(ticket, hostile));
+    assert!(!reply.is_granted());
+    assert!(matches!(desk.group.describe(), Description::Classic(_)));
+    assert!(desk.in_flight.is_none());
+}
+
+#[test]
+fn what_clients_call_themselves_is_cut() {
+    let client = Client { id: "ä".repeat(1_000), host: "h".repeat(1_000) };
+    let mut desk = Desk::new();
+    let said = JoinRequest { client: client.clone(), ..join_request("new") };
+    assert!(desk.ask(|ticket| Event::Join(ticket, said)).is_granted());
+    let Description::Classic(group) = desk.group.describe() else { panic!("it is a classic group") };
+    assert_eq!((group.members[0].client_id.len(), group.members[0].client_host.len()), (254, 255));
+    assert!((1_000..100_000).contains(&desk.group.bytes()));
+    assert_eq!(desk.sync("c", 1), Ok(()));
+    let said = ConsumerHeartbeat { client, ..consumer_heartbeat("a", 0) };
+    assert!(desk.ask(|ticket| Event::ConsumerHeartbeat(ticket, said)).is_granted());
+    let Description::Consumer(group) = desk.group.describe() else { panic!("it is a consumer group") };
+    assert!(group.members.iter().all(|(_, member)| member.client_id.len() == 254));
+    assert!((1_000..100_000).contains(&desk.group.bytes()));
+    let instance = Some("i".repeat(2_000));
+    let mut desk = Desk::new();
+    let reply = desk.ask(|ticket| Event::Join(ticket, JoinRequest { instance, ..join_request("new") }));
+    assert!(matches!(reply, Reply::Join(Err(GroupError::InvalidRequest(_)))));
 }

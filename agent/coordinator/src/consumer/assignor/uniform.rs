@@ -70,7 +70,7 @@ impl Balance {
                 if !given.subscribed.contains(&topic) {
                     continue;
                 }
-                for &partition in partitions.iter().filter(|partition| partition.0 < count) {
+                for &partition in partitions.iter().filter(|it| (0..count).contains(&it.0)) {
                     if self.assigned.insert(TopicPartition { topic, partition }) {
                         self.give(member, (kind, topic), partition);
                     }

@@ -9,7 +9,7 @@ use super::support::{Desk, beat, join, owns};
 use crate::{
     ClassicHeartbeat, Event, GroupError, JoinAnswer, JoinRequest, LeaveRequest, LeavingMember, Reply,
     SyncAnswer, SyncRequest,
-    consumer::{ConsumerConfig, ConsumerMachine, LEAVE, partitions::to_set},
+    consumer::{ConsumerConfig, ConsumerMachine, LEAVE, limits::SAID_BYTES_MAX, partitions::to_set},
     consumer_protocol::{decode_assignment, encode_assignment},
 };
 
@@ -261,4 +261,43 @@ fn only_groups_of_consumers_are_migrated() {
     let mut broken = members;
     broken.values_mut().for_each(|member| member.protocols[0].1.truncate(3));
     assert!(!upgrade(&shared, &broken, config));
+}
+
+#[test]
+fn what_a_leader_assigned_counts_as_far_as_it_exists() {
+    let (shared, mut members) = classic();
+    let assigned = [("t".to_owned(), vec![-1, 3, 4, i32::MAX, i32::MIN, 3]), ("gone".to_owned(), vec![0])];
+    let c = members.get_mut(&MemberId::from("c")).expect("c is a member");
+    c.assignment = encode_assignment(1, &assigned);
+    let mut desk = Desk::new();
+    desk.cluster.put("t", 4);
+    let upgraded =
+        ConsumerMachine::from_classic(&shared, &members, ConsumerConfig::default(), desk.now, &desk.cluster);
+    desk.machine = upgraded.expect("the members are consumers");
+    assert_eq!(owned_by(&desk, "c"), [3]);
+}
+
+#[test]
+fn a_group_that_is_too_large_is_not_migrated() {
+    let (shared, mut members) = classic();
+    let mut desk = Desk::new();
+    desk.cluster.put("t", 4);
+    let upgrades = |members: &BTreeMap<MemberId, ClassicMember>| {
+        let config = ConsumerConfig { members_max: 100, ..ConsumerConfig::default() };
+        ConsumerMachine::from_classic(&shared, members, config, desk.now, &desk.cluster).is_some()
+    };
+    let large = |bytes: usize| {
+        let mut metadata = metadata(&[]);
+        metadata.resize(bytes, 0);
+        ClassicMember { protocols: vec![("range".to_owned(), metadata)], ..ClassicMember::default() }
+    };
+    members.insert(MemberId::from("d"), large(400 << 10));
+    assert!(upgrades(&members));
+    members.insert(MemberId::from("d"), large(SAID_BYTES_MAX));
+    assert!(!upgrades(&members), "one member is too large");
+    for number in 0..12 {
+        members.insert(MemberId::from(format!("d{number}").as_str()), large(400 << 10));
+    }
+    members.remove(&MemberId::from("d"));
+    assert!(!upgrades(&members), "all together are");
 }
