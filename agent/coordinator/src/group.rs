@@ -340,4 +340,6 @@ pub(crate) fn refusal(event: &Event, error: GroupError) -> Option<(Ticket, Reply
 }
 
 #[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod tests;
