@@ -74,6 +74,9 @@ pub const OFFSET_BYTES: usize = 64;
 /// Bytes of one group: its members, encoded, and its offsets.
 pub const GROUP_BYTES_MAX: usize = 16 << 20;
 
+/// Bytes of one group's offsets. The rest is for its members, which no commit can crowd out.
+pub const OFFSETS_BYTES_PER_GROUP_MAX: usize = GROUP_BYTES_MAX / 16 * 7;
+
 /// Bytes of all groups together. Beyond it what is there can be replaced, but must not grow.
 pub const GROUPS_BYTES_MAX: usize = 1 << 30;
 
@@ -101,8 +104,10 @@ pub const HISTORY_ENTRIES: usize = 1_024;
 const _: () = assert!(BATCHES_PER_SEGMENT_MAX * 61 > 8 << 20, "a full segment must be committable");
 const _: () =
     assert!(PARTITIONS_PER_TOPIC_MAX as usize <= PARTITIONS_MAX, "one topic must fit into a cluster");
-const _: () =
-    assert!(OFFSETS_PER_GROUP_MAX * OFFSET_BYTES <= GROUP_BYTES_MAX, "a full group must fit its bytes");
+const _: () = assert!(
+    OFFSETS_PER_GROUP_MAX * OFFSET_BYTES <= OFFSETS_BYTES_PER_GROUP_MAX,
+    "as many offsets as a group may have must fit its bytes"
+);
 const _: () = assert!(
     CLOCK_STEP_MAX_MS * 24 <= OFFSETS_RETENTION_MS && CLOCK_STEP_MAX_MS * 24 <= PRODUCER_IDLE_MS,
     "a few leaps of a clock must not let anything expire"

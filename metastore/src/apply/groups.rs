@@ -9,7 +9,7 @@ use crate::{
     limits::{
         CONFIGS_PER_GROUP_MAX, GROUP_BYTES_MAX, GROUP_CONFIG_BYTES_MAX, GROUP_CONFIGS_MAX,
         GROUP_ID_BYTES_MAX, GROUPS_BYTES_MAX, GROUPS_MAX, MEMBERS_PER_GROUP_MAX, OFFSET_METADATA_BYTES_MAX,
-        OFFSETS_PER_GROUP_MAX,
+        OFFSETS_BYTES_PER_GROUP_MAX, OFFSETS_PER_GROUP_MAX,
     },
     outcome::{Outcome, Refusal},
     state::{Group, GroupBody, NewOffsets, State},
@@ -65,10 +65,11 @@ impl State {
         let none = Group::default();
         let group = found.unwrap_or(&none);
         let (count, bytes) = group.with_offsets(&offsets);
-        if count > OFFSETS_PER_GROUP_MAX {
+        let is_too_large = bytes > OFFSETS_BYTES_PER_GROUP_MAX && bytes > group.kept_bytes();
+        if count > OFFSETS_PER_GROUP_MAX || is_too_large {
             return Err(Refusal::GroupTooLarge);
         }
-        self.check_room(&commit.group, bytes)?;
+        self.check_room(&commit.group, group.members.bytes + bytes)?;
         self.groups.commit(&commit.group, self.time, &offsets);
         Ok(Outcome::Done)
     }

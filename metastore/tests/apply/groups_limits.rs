@@ -5,7 +5,8 @@ use ebb_metastore::{
     limits::{
         CONFIGS_PER_GROUP_MAX, EXPIRIES_PER_ENTRY_MAX, GROUP_BYTES_MAX, GROUP_CONFIG_BYTES_MAX,
         GROUP_CONFIGS_MAX, GROUP_ID_BYTES_MAX, GROUPS_MAX, MEMBER_BYTES_MAX, MEMBERS_PER_GROUP_MAX,
-        OFFSET_METADATA_BYTES_MAX, OFFSETS_CHECK_MS, OFFSETS_PER_GROUP_MAX, PARTITIONS_PER_TOPIC_MAX,
+        OFFSET_BYTES, OFFSET_METADATA_BYTES_MAX, OFFSETS_BYTES_PER_GROUP_MAX, OFFSETS_CHECK_MS,
+        OFFSETS_PER_GROUP_MAX, PARTITIONS_PER_TOPIC_MAX,
     },
     outcome::{Outcome, Refusal},
 };
@@ -152,6 +153,32 @@ fn configurations_of_groups_are_limited() {
     assert_eq!(world.run(configure("g7", "k", None)), Outcome::Done);
     assert_eq!(world.run(configure("g7", "l", None)), Outcome::Done);
     assert_eq!(world.run(configure("x", "k", Some("v"))), Outcome::Done, "one made room");
+}
+
+#[test]
+fn offsets_are_limited_in_bytes_and_leave_room_for_members() {
+    let mut world = World::new();
+    assert_eq!(world.run(create_topic(1, "t", PARTITIONS_PER_TOPIC_MAX)), Outcome::Done);
+    let wordy = |partition, bytes| {
+        let offset = CommittedOffset { metadata: "x".repeat(bytes), ..offset(1) };
+        let offsets = vec![(topic(1), PartitionIndex(partition), offset)];
+        let fence = CommitFence::Simple;
+        Command::CommitOffsets(CommitOffsets { group: "g".into(), fence, offsets })
+    };
+    let fit = OFFSETS_BYTES_PER_GROUP_MAX / (OFFSET_METADATA_BYTES_MAX + OFFSET_BYTES);
+    let fit = i32::try_from(fit).expect("it is small");
+    for partition in 0..fit {
+        assert_eq!(world.run(wordy(partition, OFFSET_METADATA_BYTES_MAX)), Outcome::Done, "{partition}");
+    }
+    let too_large = refused(Refusal::GroupTooLarge);
+    assert_eq!(world.run(wordy(fit, OFFSET_METADATA_BYTES_MAX)), too_large);
+    assert_eq!(world.run(wordy(0, OFFSET_METADATA_BYTES_MAX)), Outcome::Done, "it does not grow");
+    let half = MEMBER_BYTES_MAX / 2;
+    let put = |id: usize| GroupChange::PutClassicMember(format!("m{id}").as_str().into(), member(half));
+    for id in 0..GROUP_BYTES_MAX / 2 / (half + 64) {
+        let version = id as u64;
+        assert_eq!(world.run(update("g", version, vec![classic(1), put(id)])), updated(version + 1));
+    }
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Group {
         })
     }
 
-    /// How many offsets and bytes it would have, were these committed.
+    /// How many offsets it would have, and with how many bytes, were these committed.
     pub(crate) fn with_offsets(&self, offsets: &NewOffsets<'_>) -> (usize, usize) {
         let mut tally = self.kept;
         for ((topic, partition), offset) in offsets {
@@ -93,7 +93,12 @@ impl Group {
             }
             tally.add(offset);
         }
-        (tally.count, self.members.bytes + tally.bytes)
+        (tally.count, tally.bytes)
+    }
+
+    /// What its offsets count in the limits on bytes.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.kept.bytes
     }
 
     /// What it counts in the limits on bytes.
