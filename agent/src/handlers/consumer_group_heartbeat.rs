@@ -1,5 +1,8 @@
 //! ConsumerGroupHeartbeat, versions 0 and 1: members of KIP-848 join, stay, acknowledge what they were assigned, and
 //! leave. Asked by librdkafka from 2.12 on, by the JVM client from 4.0 on, and by the Rust SDK.
+//!
+//! Deviation: while partitions may be on their way from one member to another, members are told to come again after
+//! 500 ms instead of 5 s, so that a member that waits for partitions gets them soon after they were given up.
 
 use ebb_coordinator::{ConsumerHeartbeat, Event, GroupError, HeartbeatAnswer, Reply};
 use ebb_protocol::{

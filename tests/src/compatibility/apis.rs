@@ -167,7 +167,8 @@ const NOTES: &[Note] = &[
         "A group has at most 1,000 members and about 87,000 partitions; a member that would make it more is refused \
          with GROUP_MAX_SIZE_REACHED. It has at most 16 different regular expressions, each of limited size; others \
          are refused with INVALID_REGULAR_EXPRESSION. Requests that come while an update of the group is being \
-         written make one update together.",
+         written make one update together. After a change of assignments members are told to come again after 500 ms, \
+         for one interval.",
     ),
     note(ApiKey::ConsumerGroupDescribe, CONSOLES, "Authorized operations are not told."),
     note(

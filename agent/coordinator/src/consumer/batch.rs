@@ -96,7 +96,7 @@ impl ConsumerMachine {
         self.expire(now);
         let mut too_many = BTreeSet::new();
         if self.must_assign || (self.topics_changed && !admitted.is_empty()) {
-            too_many = self.assign(topics);
+            too_many = self.assign(now, topics);
         }
         for (member, event) in admitted {
             if too_many.contains(&member) {
@@ -164,7 +164,7 @@ impl ConsumerMachine {
 
     /// Computes the members' targets, at a new group epoch, when members or their topics have changed. Gives the
     /// members that have just come and are removed again, because the group would have too many partitions.
-    fn assign(&mut self, topics: &dyn Topics) -> BTreeSet<MemberId> {
+    fn assign(&mut self, now: Timestamp, topics: &dyn Topics) -> BTreeSet<MemberId> {
         let mut must_assign = mem::take(&mut self.must_assign);
         self.topics_changed = false;
         let mut subscriptions = self.subscriptions(topics);
@@ -192,6 +192,7 @@ impl ConsumerMachine {
             if member.record.target != target {
                 touch(&mut self.touched, id, Some(&member.record));
                 member.record.target = target;
+                self.moving_until = Some(later(now, self.config.heartbeat_interval_ms));
             }
         }
         self.shared.epoch = self.shared.epoch.saturating_add(1);
@@ -229,7 +230,7 @@ impl ConsumerMachine {
         let answer = HeartbeatAnswer {
             member: id.as_str().to_owned(),
             epoch: next.epoch,
-            interval_ms: self.config.heartbeat_interval_ms,
+            interval_ms: self.interval_ms(now),
             assignment: is_news.then(|| next.assigned.clone()),
         };
         if next != member.record {

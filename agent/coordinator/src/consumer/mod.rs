@@ -52,6 +52,8 @@ pub struct ConsumerConfig {
     pub session_timeout_ms: i32,
     /// How often members are to send heartbeats, in milliseconds.
     pub heartbeat_interval_ms: i32,
+    /// The same while partitions may be on their way from one member to another, if that is sooner.
+    pub moving_interval_ms: i32,
     /// How many members a group may have.
     pub members_max: usize,
     /// How many requests of a group may wait for an update; more are refused.
@@ -61,12 +63,15 @@ pub struct ConsumerConfig {
     pub classic_session_timeout_ms: (i32, i32),
 }
 
-/// Kafka's defaults, but for the number of members, which Kafka does not limit.
+/// Kafka's defaults, but for the number of members, which Kafka does not limit, and for the sooner heartbeats while
+/// partitions move, which Kafka does not ask for: a member that waits for partitions would learn only after a whole
+/// interval that they are free.
 impl Default for ConsumerConfig {
     fn default() -> Self {
         Self {
             session_timeout_ms: 45_000,
             heartbeat_interval_ms: 5_000,
+            moving_interval_ms: 500,
             members_max: 1_000,
             requests_max: 4_000,
             classic_session_timeout_ms: (6_000, 1_800_000),
@@ -116,6 +121,8 @@ pub struct ConsumerMachine {
     expressions: Expressions,
     /// Bytes of what the members say of themselves.
     said_bytes: usize,
+    /// The targets have changed, and until then there may be members that have not heard of it.
+    moving_until: Option<Timestamp>,
     /// Requests that wait for the update in flight to end, before they are looked at.
     waiting: Vec<Event>,
     /// Bytes of those.
@@ -164,6 +171,7 @@ impl ConsumerMachine {
             topics_changed: false,
             expressions: Expressions::default(),
             said_bytes: 0,
+            moving_until: None,
             waiting: Vec::new(),
             waiting_bytes: 0,
             in_flight: None,
@@ -276,6 +284,14 @@ impl ConsumerMachine {
         let members = self.said_bytes + self.members.len() * MEMBER_MEMORY_BYTES;
         let partitions = self.owners.len() * PARTITION_MEMORY_BYTES;
         members + partitions + self.expressions.bytes() + self.waiting_bytes
+    }
+
+    /// When a member that is heard of now is to come again. After a change of the targets all come sooner for a whole
+    /// interval, since those who have not heard of it yet may hold what the others wait for.
+    fn interval_ms(&self, now: Timestamp) -> i32 {
+        let ConsumerConfig { heartbeat_interval_ms, moving_interval_ms, .. } = self.config;
+        let is_moving = self.moving_until.is_some_and(|until| now < until);
+        if is_moving { moving_interval_ms.min(heartbeat_interval_ms) } else { heartbeat_interval_ms }
     }
 
     /// Adds or replaces a member.

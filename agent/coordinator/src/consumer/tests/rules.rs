@@ -97,12 +97,8 @@ fn the_first_member_gets_everything_and_then_nothing_new() {
     let mut desk = desk();
     let answer = ok(&mut desk, join("a", &["t", "unknown"]));
     let all = desk.cluster.list("t", &[0, 1, 2, 3]);
-    let expected = HeartbeatAnswer {
-        member: "a".to_owned(),
-        epoch: 1,
-        interval_ms: 5_000,
-        assignment: Some(all.clone()),
-    };
+    let expected =
+        HeartbeatAnswer { member: "a".to_owned(), epoch: 1, interval_ms: 500, assignment: Some(all.clone()) };
     assert_eq!(answer, expected);
     assert_eq!(desk.updates, 1);
     let answer = ok(&mut desk, owns("a", 1, all.clone()));
@@ -111,6 +107,23 @@ fn the_first_member_gets_everything_and_then_nothing_new() {
     let full = ConsumerHeartbeat { epoch: 1, owned: Some(all), ..join("a", &["t", "unknown"]) };
     assert_eq!(ok(&mut desk, full), expected);
     assert_eq!(desk.updates, 1, "heartbeats that change nothing record nothing");
+}
+
+#[test]
+fn members_come_again_sooner_while_partitions_move() {
+    let mut desk = desk();
+    assert_eq!(ok(&mut desk, join("z", &["unknown"])).interval_ms, 5_000, "there are none");
+    ok(&mut desk, leave("z"));
+    ok(&mut desk, join("a", &["t"]));
+    let mut interval = |after, said| {
+        desk.now.0 += after;
+        ok(&mut desk, said).interval_ms
+    };
+    assert_eq!(interval(4_999, beat("a", 3)), 500);
+    assert_eq!(interval(1, beat("a", 3)), 5_000, "nothing has moved for an interval");
+    assert_eq!(interval(40_000, join("b", &["t"])), 500);
+    assert_eq!(interval(4_000, beat("a", 3)), 500, "it has not heard of the change before");
+    assert_eq!(interval(1_000, beat("b", 4)), 5_000);
 }
 
 #[test]
@@ -408,7 +421,7 @@ fn a_hundred_members_that_join_at_once_cost_few_updates() {
 #[test]
 fn other_settings_take_effect_with_the_next_heartbeat() {
     let mut desk = desk();
-    assert_eq!(ok(&mut desk, join("a", &["t"])).interval_ms, 5_000);
+    ok(&mut desk, join("a", &["t"]));
     let group = GroupSettings { session_timeout_ms: Some(6_000), heartbeat_interval_ms: Some(2_000) };
     desk.machine.configure(ConsumerConfig::default().with(group));
     desk.sleep(44_000);
