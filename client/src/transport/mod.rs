@@ -5,7 +5,7 @@ mod quic;
 mod tcp;
 mod tls;
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -14,7 +14,7 @@ pub(crate) use self::{
     tcp::TcpDialer,
     tls::Trust,
 };
-use crate::{Error, ServerAddress};
+use crate::{Error, ServerAddress, Transport};
 
 /// How many addresses of one name are tried.
 const ADDRESSES_MAX: usize = 8;
@@ -52,6 +52,17 @@ pub trait Connection: Send + Sync + fmt::Debug + 'static {
 
     /// Whether the connection is known to be lost, so that a new one is needed.
     fn is_closed(&self) -> bool;
+}
+
+/// A dialer as [`crate::Client`] uses it, for programs that speak Kafka's protocol themselves. Over QUIC it trusts the
+/// authorities in the PEM files `ca_files`, or the operating system's when there are none, and the certificate that
+/// `ebb dev` on this machine left for its own address.
+#[must_use]
+pub fn dialer(transport: Transport, ca_files: Vec<PathBuf>) -> Arc<dyn Dialer> {
+    match transport {
+        Transport::Quic => Arc::new(QuicDialer::new(Trust { ca_files, dev: true })),
+        Transport::Tcp => Arc::new(TcpDialer),
+    }
 }
 
 /// The addresses that a server's name stands for, in the resolver's order.

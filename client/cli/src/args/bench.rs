@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::{Codec, Connection};
 
@@ -15,6 +15,14 @@ pub(crate) enum BenchCommand {
     Consume(ReadArgs),
     /// Produce at a steady rate and measure each record's time to its acknowledgement
     Latency(LatencyArgs),
+    /// Let the members of a group join at once and measure the time until each has its final assignment
+    Rebalance(RebalanceArgs),
+    /// Let many groups commit offsets at a steady rate and measure commits and appends to the commit log
+    Commits(CommitsArgs),
+    /// Start `ebb dev` on an empty directory and measure what many groups cost it
+    Groups(GroupsArgs),
+    /// Start two agents, kill the coordinator of a group and measure the time until the group is served again
+    Failover(FailoverArgs),
     /// Start `ebb dev` on an empty directory and measure the time to the first acknowledged record
     Coldstart(ColdStartArgs),
 }
@@ -95,6 +103,105 @@ pub(crate) struct LatencyArgs {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) connection: Connection,
+}
+
+/// `ebb bench rebalance`.
+#[derive(Debug, Args)]
+pub(crate) struct RebalanceArgs {
+    /// The topic that the members subscribe to; created when it does not exist
+    #[arg(long, default_value = "bench-rebalance")]
+    pub(crate) topic: String,
+    /// Its partitions
+    #[arg(long, default_value_t = 600)]
+    pub(crate) partitions: i32,
+    /// The members of the group
+    #[arg(long, default_value_t = 100)]
+    pub(crate) members: usize,
+    /// The protocol that they speak
+    #[arg(long, value_enum, default_value_t = GroupProtocol::Consumer)]
+    pub(crate) protocol: GroupProtocol,
+    /// How many times to measure; the median is reported
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// The protocols of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GroupProtocol {
+    /// JoinGroup and SyncGroup.
+    Classic,
+    /// KIP-848.
+    Consumer,
+}
+
+/// `ebb bench commits`.
+#[derive(Debug, Args)]
+pub(crate) struct CommitsArgs {
+    /// The topic whose offsets are committed; created when it does not exist
+    #[arg(long, default_value = "bench-commits")]
+    pub(crate) topic: String,
+    /// Its partitions; each commit has an offset for each of them
+    #[arg(long, default_value_t = 20)]
+    pub(crate) partitions: i32,
+    /// The groups, of one member each
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) groups: usize,
+    /// Offsets a second, of all groups
+    #[arg(long, default_value_t = 20_000.0)]
+    pub(crate) rate: f64,
+    /// Length of a run in seconds
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=30))]
+    pub(crate) seconds: u64,
+    /// How many times to measure; the median is reported
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+}
+
+/// `ebb bench groups`.
+#[derive(Debug, Args)]
+pub(crate) struct GroupsArgs {
+    /// The groups
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) groups: usize,
+    /// Members of each
+    #[arg(long, default_value_t = 3)]
+    pub(crate) members: usize,
+    /// Partitions of the topic that all of them subscribe to
+    #[arg(long, default_value_t = 6)]
+    pub(crate) partitions: i32,
+    /// Streams that the members share
+    #[arg(long, default_value_t = 100)]
+    pub(crate) streams: usize,
+    /// Heartbeats of each member that are measured
+    #[arg(long, default_value_t = 10)]
+    pub(crate) rounds: usize,
+    /// How many times to measure; the median is reported
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// `ebb bench failover`.
+#[derive(Debug, Args)]
+pub(crate) struct FailoverArgs {
+    /// How many times to measure; the median is reported
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `ebb bench coldstart`.

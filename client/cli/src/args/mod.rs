@@ -10,7 +10,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use agent::{AgentArgs, DevArgs, Tuning};
-pub(crate) use bench::{BenchCommand, ColdStartArgs, LatencyArgs, LoadArgs, ReadArgs};
+pub(crate) use bench::{
+    BenchCommand, ColdStartArgs, CommitsArgs, FailoverArgs, GroupProtocol, GroupsArgs, LatencyArgs, LoadArgs,
+    ReadArgs, RebalanceArgs,
+};
 pub(crate) use group::{GroupArgs, GroupCommand};
 pub(crate) use tunnel::TunnelArgs;
 

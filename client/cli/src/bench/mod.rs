@@ -1,12 +1,21 @@
 //! `ebb bench`: measures what a client sees. Each figure is a median of several runs.
 
+mod classic;
 mod coldstart;
+mod commits;
 mod consume;
+mod failover;
+mod groups;
 mod latency;
+mod member;
 mod produce;
+mod rebalance;
+mod server;
 mod stats;
 mod values;
+mod wire;
 
+use ebb_protocol::messages::{StrBytes, TopicName};
 use ebbtide::{Client, admin::NewTopic};
 use serde::Serialize;
 
@@ -23,6 +32,10 @@ pub(crate) async fn run(command: BenchCommand) -> Result<(), Failure> {
         BenchCommand::Produce(args) => produce::run(args).await,
         BenchCommand::Consume(args) => consume::run(args).await,
         BenchCommand::Latency(args) => latency::run(args).await,
+        BenchCommand::Rebalance(args) => rebalance::run(args).await,
+        BenchCommand::Commits(args) => commits::run(args).await,
+        BenchCommand::Groups(args) => groups::run(args).await,
+        BenchCommand::Failover(args) => failover::run(args).await,
         BenchCommand::Coldstart(args) => coldstart::run(args).await,
     }
 }
@@ -35,6 +48,19 @@ async fn ensure_topic(client: &Client, name: &str, partitions: i32) -> Result<()
         }
         _ => Ok(()),
     }
+}
+
+/// The same for a topic that groups subscribe to, which must have just so many partitions.
+async fn ensure_subscribed(client: &Client, name: &str, partitions: i32) -> Result<member::Topic, Failure> {
+    ensure_topic(client, name, partitions).await?;
+    let found = client.admin().describe_topic(name).await.map_err(Failure::new)?;
+    let subscribed =
+        member::Topic { name: TopicName(StrBytes::from_string(found.name)), id: found.id, partitions };
+    let there = found.partitions.len();
+    if there != subscribed.partitions() {
+        return Err(Failure::new(format!("topic {name} has {there} partitions: name another with --topic")));
+    }
+    Ok(subscribed)
 }
 
 /// The result of one kind of measurement: every run's value and the median.
