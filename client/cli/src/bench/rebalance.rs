@@ -44,7 +44,7 @@ async fn measure_all(client: &Client, args: &RebalanceArgs) -> Result<Vec<Report
         for (members, runs) in [(1, &mut alone), (args.members, &mut together)] {
             let group = format!("bench-rebalance-{:016x}", random.next_u64());
             let streams = wires.coordinators(&vec![group.clone(); members]).await?;
-            runs.push(once(&group, &topic, args.protocol, streams).await?.as_secs_f64());
+            runs.push(once(&group, &topic, args.protocol, streams).await?.as_secs_f64() * 1e3);
             client.admin().delete_group(&group).await.map_err(Failure::new)?;
         }
         progress.add(1);
@@ -52,8 +52,8 @@ async fn measure_all(client: &Client, args: &RebalanceArgs) -> Result<Vec<Report
     progress.finish();
     wires.close().await;
     Ok(vec![
-        Report::new("all members settled", "s", together),
-        Report::new("baseline, a group of one member", "s", alone),
+        Report::new("all members settled", "ms", together),
+        Report::new("baseline, a group of one member", "ms", alone),
     ])
 }
 

@@ -100,8 +100,8 @@ fn parse(status: &str, stat: &str) -> Option<Usage> {
     // The program's name, in parentheses, may have anything in it; user and system time are the 12th and 13th
     // fields after it.
     let (_, fields) = stat.rsplit_once(')')?;
-    let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
-    let ticks: u32 = ticks.sum::<Result<_, _>>().ok()?;
+    let mut ticks = fields.split_whitespace().skip(11).map_while(|field| field.parse::<u32>().ok());
+    let ticks = ticks.next()?.saturating_add(ticks.next()?);
     Some(Usage { resident_bytes: bytes("VmRSS:")?, peak_bytes: bytes("VmHWM:")?, cpu: CLOCK_TICK * ticks })
 }
 
