@@ -223,6 +223,32 @@ impl Cluster {
         result
     }
 
+    /// A topic's metadata by its id, from memory when they are young enough.
+    pub(crate) async fn topic_by_id(&self, id: TopicId) -> Result<Arc<TopicMetadata>, Error> {
+        let known = self.view.lock().topics.values().find(|topic| topic.id == Some(id)).cloned();
+        if let Some(topic) = known.filter(|topic| !self.is_old(topic)) {
+            return Ok(topic);
+        }
+        let what = format!("topic with id {id}");
+        let build = |_| {
+            let topic = metadata_request::MetadataRequestTopic::default().with_topic_id(id.0).with_name(None);
+            MetadataRequest::default().with_topics(Some(vec![topic])).with_allow_auto_topic_creation(false)
+        };
+        let read = |response: MetadataResponse| {
+            self.learn_brokers(&response);
+            let topic = response.topics.into_iter().find(|topic| topic.topic_id == id.0);
+            let topic =
+                topic.ok_or_else(|| Error::Corrupt(format!("{what}: the server left it out").into()))?;
+            if let Some(code) = ErrorCode::try_from_code(topic.error_code) {
+                return Err(Error::from_code(code, &what, None));
+            }
+            let name = topic.name.as_deref().map(|name| name.to_string());
+            let name = name.ok_or_else(|| Error::Corrupt(format!("{what}: it has no name").into()))?;
+            self.learn_topic(&name, &topic)
+        };
+        self.call(Effect::Reads, &what, build, read).await
+    }
+
     /// Learns the agents from the first seed that answers. Whoever starts a tool wants to hear soon that nobody is
     /// there, so this is not tried again.
     pub(crate) async fn refresh_brokers(&self) -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! `ebbtide`, the Rust SDK of Ebbtide: a producer, a consumer and an admin over QUIC, or over Kafka's TCP.
 //!
 //! [`Client`] holds the connections and the metadata; [`Producer`], [`Consumer`] and [`Admin`] come from it and
-//! share both. Groups and transactions are not here yet. This crate must not know the agent or the metastore.
+//! share both. Transactions are not here yet. This crate must not know the agent or the metastore.
 
 pub mod admin;
 mod client;
@@ -19,7 +19,9 @@ pub mod tunnel;
 
 pub use admin::Admin;
 pub use client::{Client, ClientBuilder};
-pub use consumer::{Consumer, ConsumerRecord, FetchedBatch, Isolation, OutOfRange, Records, Start};
+pub use consumer::{
+    Consumer, ConsumerRecord, FetchedBatch, GroupConsumer, Isolation, OutOfRange, Rebalance, Records, Start,
+};
 pub use ebb_protocol::ids::{
     BrokerId, InvalidTopicName, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp,
     TopicId, TopicName,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ebbtide::{
-    Client, Consumer, ConsumerRecord, Isolation, Offset, PartitionIndex, Start, Timestamp, admin::OffsetSpec,
+    Client, Consumer, ConsumerRecord, GroupConsumer, Isolation, Offset, PartitionIndex, Start, Timestamp, admin::OffsetSpec,
 };
 
 use crate::{
@@ -19,7 +19,49 @@ use crate::{
 
 pub(crate) async fn run(args: ConsumeArgs) -> Result<(), Failure> {
     let start = start(&args.from)?;
-    with_client(&args.connection, async |client| read(client, &args, start).await).await
+    with_client(&args.connection, async |client| match &args.group {
+        Some(group) => read_as_member(client, &args, group, start).await,
+        None => read(client, &args, start).await,
+    })
+    .await
+}
+
+/// Reads as a member of a group, until there is enough or Ctrl-C is pressed. What was printed is committed.
+async fn read_as_member(
+    client: &Client,
+    args: &ConsumeArgs,
+    group: &str,
+    start: Start,
+) -> Result<(), Failure> {
+    let mut consumer = client.consumer().group(group).start(start).build().map_err(Failure::new)?;
+    consumer.subscribe(&[&args.topic]);
+    let read = tokio::select! {
+        biased;
+        result = print_members_part(&mut consumer, args) => result,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+    };
+    let closed = consumer.close().await.map_err(Failure::new);
+    read.and(closed)
+}
+
+async fn print_members_part(consumer: &mut GroupConsumer, args: &ConsumeArgs) -> Result<(), Failure> {
+    let mut out = BufWriter::with_capacity(1 << 20, io::stdout());
+    // Record by record only where the last batch may be left in the middle, so that the rest is not committed.
+    if let Some(max) = args.max {
+        for _ in 0..max {
+            let record = consumer.next_record().await.map_err(Failure::new)?;
+            output::written(print(&mut out, args.format, &record))?;
+            output::written(out.flush())?;
+        }
+        return Ok(());
+    }
+    loop {
+        let batch = consumer.next_batch().await.map_err(Failure::new)?;
+        for record in batch.records().map_err(Failure::new)? {
+            output::written(print(&mut out, args.format, &record.map_err(Failure::new)?))?;
+        }
+        output::written(out.flush())?;
+    }
 }
 
 async fn read(client: &Client, args: &ConsumeArgs, start: Start) -> Result<(), Failure> {

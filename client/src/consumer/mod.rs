@@ -1,7 +1,9 @@
-//! The consumer: reads assigned partitions ahead of its user, within a memory limit. Groups come later.
+//! The consumer: reads assigned partitions ahead of its user, within a memory limit. `group` is for those
+//! that share topics with others.
 
 mod assignment;
 mod fetch;
+mod group;
 mod lane;
 mod reader;
 mod record;
@@ -9,6 +11,7 @@ mod record;
 use std::{sync::Arc, time::Duration};
 
 use futures::Stream;
+pub use group::{GroupConsumer, GroupConsumerBuilder, Rebalance};
 pub use record::{ConsumerRecord, FetchedBatch, Records};
 
 use self::{
@@ -287,6 +290,11 @@ impl ConsumerBuilder {
         self.settings.limits.bytes_min = bytes_min;
         self.settings.limits.wait_max = wait_max;
         self
+    }
+
+    /// A consumer of this group instead, with these settings.
+    pub fn group(self, group: &str) -> GroupConsumerBuilder {
+        GroupConsumerBuilder::new(self, group)
     }
 
     /// Makes the consumer.

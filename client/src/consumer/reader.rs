@@ -104,7 +104,7 @@ impl Reader {
     }
 
     /// The offsets to start at, in the order of the partitions.
-    async fn resolve(
+    pub(super) async fn resolve(
         &self,
         topic: &str,
         partitions: &[PartitionIndex],

@@ -179,6 +179,10 @@ pub(crate) struct ConsumeArgs {
     /// Read only this partition; may be repeated
     #[arg(long, short)]
     pub(crate) partition: Vec<i32>,
+    /// Share the topic with the group's other members and go on where the group has left off; --from is for
+    /// partitions that it has no offset of
+    #[arg(long, short, conflicts_with_all = ["partition", "exit_at_end"])]
+    pub(crate) group: Option<String>,
     /// Stop after this many records
     #[arg(long, short = 'n', value_name = "COUNT")]
     pub(crate) max: Option<u64>,

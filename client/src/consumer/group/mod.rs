@@ -1,0 +1,318 @@
+//! Consumers of a group (KIP-848): the group's coordinator decides which of them reads which partition.
+
+mod member;
+mod progress;
+mod reconcile;
+
+use std::{sync::Arc, time::Duration};
+
+use futures::Stream;
+use tokio_util::task::AbortOnDropHandle;
+
+use self::{
+    member::{Member, Subscription},
+    reconcile::Reconciler,
+};
+use super::{Consumer, ConsumerBuilder, ConsumerRecord, FetchedBatch, Start, key};
+use crate::{Error, Offset, PartitionIndex};
+
+/// A change of what a consumer of a group reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rebalance {
+    /// These partitions are read from now on.
+    Assigned(Vec<(String, PartitionIndex)>),
+    /// These partitions go to others. Nothing more of them is returned. What was returned is committed when the
+    /// consumer commits by itself, as soon as its user asks for more.
+    Revoked(Vec<(String, PartitionIndex)>),
+    /// These partitions have gone to others: the coordinator had not heard of this consumer for too long. What was
+    /// not committed is read again.
+    Lost(Vec<(String, PartitionIndex)>),
+}
+
+/// What is told of rebalances.
+type OnRebalance = Arc<dyn Fn(&Rebalance) + Send + Sync>;
+
+/// A member's settings, checked.
+#[derive(Clone)]
+struct GroupSettings {
+    group: String,
+    instance: Option<String>,
+    start: Start,
+    commit_interval: Option<Duration>,
+    rebalance_timeout: Duration,
+    on_rebalance: Option<OnRebalance>,
+}
+
+impl std::fmt::Debug for GroupSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GroupSettings").field("group", &self.group).finish_non_exhaustive()
+    }
+}
+
+impl GroupSettings {
+    fn tell(&self, change: Rebalance) {
+        tracing::debug!(group = %self.group, ?change, "rebalance");
+        if let Some(tell) = &self.on_rebalance {
+            tell(&change);
+        }
+    }
+}
+
+/// A consumer of a group: reads the partitions that the group's coordinator assigns to it, each from where the group
+/// has committed.
+///
+/// Asking for the next record or batch says that its user is done with the one before: only then may its offset be
+/// committed, and its partition go to another consumer. So every record is processed at least once, and heartbeats
+/// and rebalances go on in the background meanwhile. [`GroupConsumer::close`] leaves the group; a consumer that is
+/// only dropped is missed when its session is over.
+#[derive(Debug)]
+pub struct GroupConsumer {
+    consumer: Consumer,
+    member: Arc<Member>,
+    tasks: Vec<AbortOnDropHandle<()>>,
+}
+
+impl GroupConsumer {
+    /// Reads these topics, instead of what was subscribed to before. Topics that do not exist are read once they do.
+    pub fn subscribe(&mut self, topics: &[&str]) {
+        self.start(Subscription::Topics(topics.iter().map(|&topic| topic.to_owned()).collect()));
+    }
+
+    /// Reads all topics whose whole name matches a regular expression (RE2), also those that come later, instead of
+    /// what was subscribed to before.
+    pub fn subscribe_pattern(&mut self, pattern: &str) {
+        self.start(Subscription::Pattern(pattern.to_owned()));
+    }
+
+    fn start(&mut self, subscription: Subscription) {
+        if self.member.subscribe(subscription) {
+            let reconciler = Reconciler::new(self.member.clone(), self.consumer.reader.clone());
+            self.tasks = vec![
+                AbortOnDropHandle::new(tokio::spawn(self.member.clone().beat_on())),
+                AbortOnDropHandle::new(tokio::spawn(reconciler.run())),
+            ];
+        }
+    }
+
+    /// Waits for the next batch of any partition. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] without a subscription; what fetching failed with, after which the consumer may be used
+    /// again; what membership failed with for good, from then on.
+    pub async fn next_batch(&mut self) -> Result<FetchedBatch, Error> {
+        self.done()?;
+        loop {
+            if let Some(error) = self.member.failure() {
+                return Err(error);
+            }
+            tokio::select! {
+                biased;
+                () = self.member.failed.notified() => {}
+                batch = self.consumer.next_batch() => {
+                    let batch = batch?;
+                    let key = key(batch.topic(), batch.partition());
+                    if self.member.progress.lock().give(key, batch.next_offset()) {
+                        return Ok(batch);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for the next record of any partition. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// As [`GroupConsumer::next_batch`], and [`Error::Corrupt`] for a record that cannot be decoded.
+    pub async fn next_record(&mut self) -> Result<ConsumerRecord, Error> {
+        self.done()?;
+        loop {
+            if let Some(error) = self.member.failure() {
+                return Err(error);
+            }
+            tokio::select! {
+                biased;
+                () = self.member.failed.notified() => {}
+                record = self.consumer.next_record() => {
+                    let record = record?;
+                    let key = (record.topic.clone(), record.partition);
+                    if self.member.progress.lock().give(key, record.offset.plus(1)) {
+                        return Ok(record);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The user is done with what was returned last.
+    fn done(&self) -> Result<(), Error> {
+        if !self.member.is_subscribed() {
+            let text = format!("group {:?}: nothing is subscribed to", self.member.settings.group);
+            return Err(Error::Usage(text.into()));
+        }
+        let awaited = self.member.progress.lock().done();
+        if awaited {
+            self.member.changed.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The batches as a stream that does not end. Whoever asks for the next is done with the one before.
+    pub fn batches(&mut self) -> impl Stream<Item = Result<FetchedBatch, Error>> + '_ {
+        futures::stream::unfold(self, |consumer| async {
+            let next = consumer.next_batch().await;
+            Some((next, consumer))
+        })
+    }
+
+    /// The records as a stream that does not end. Whoever asks for the next is done with the one before.
+    pub fn records(&mut self) -> impl Stream<Item = Result<ConsumerRecord, Error>> + '_ {
+        futures::stream::unfold(self, |consumer| async {
+            let next = consumer.next_record().await;
+            Some((next, consumer))
+        })
+    }
+
+    /// Commits everything that was returned so far, and waits until that is durable.
+    ///
+    /// # Errors
+    /// [`Error::Rejected`] when the consumer has lost its place in the group, so that others read its partitions;
+    /// [`Error::Unavailable`] while it joins; what a request can fail with.
+    pub async fn commit(&self) -> Result<(), Error> {
+        if self.member.is_subscribed() {
+            self.done()?;
+        }
+        self.member.commit(None).await
+    }
+
+    /// The partitions that are read now, sorted.
+    #[must_use]
+    pub fn assignment(&self) -> Vec<(String, PartitionIndex)> {
+        let keys = self.member.progress.lock().keys();
+        keys.into_iter().map(|(topic, partition)| (topic.to_string(), partition)).collect()
+    }
+
+    /// As [`Consumer::position`].
+    #[must_use]
+    pub fn position(&self, topic: &str, partition: PartitionIndex) -> Option<Offset> {
+        self.consumer.position(topic, partition)
+    }
+
+    /// As [`Consumer::high_watermark`].
+    #[must_use]
+    pub fn high_watermark(&self, topic: &str, partition: PartitionIndex) -> Option<Offset> {
+        self.consumer.high_watermark(topic, partition)
+    }
+
+    /// As [`Consumer::pause`], as long as the partition is this consumer's.
+    pub fn pause(&self, topic: &str, partition: PartitionIndex) {
+        self.consumer.pause(topic, partition);
+    }
+
+    /// Ends [`GroupConsumer::pause`].
+    pub fn resume(&self, topic: &str, partition: PartitionIndex) {
+        self.consumer.resume(topic, partition);
+    }
+
+    /// The id that the group knows this consumer by.
+    #[must_use]
+    pub fn member_id(&self) -> &str {
+        self.member.id()
+    }
+
+    /// Commits everything that was returned, if the consumer commits by itself, and leaves the group, so that others
+    /// take over at once.
+    ///
+    /// # Errors
+    /// What committing failed with; the group has been left nonetheless.
+    pub async fn close(mut self) -> Result<(), Error> {
+        // The reconciler ends first, and heartbeats go on until the commit is through.
+        drop(self.tasks.pop());
+        let has_place = self.member.epoch() > 0;
+        let committed = if has_place && self.member.settings.commit_interval.is_some() {
+            self.commit().await
+        } else {
+            Ok(())
+        };
+        for task in self.tasks.drain(..) {
+            task.abort();
+            // It has ended by cancellation, or had ended before.
+            let _ = task.await;
+        }
+        self.member.leave().await;
+        committed
+    }
+}
+
+/// Settings of a [`GroupConsumer`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct GroupConsumerBuilder {
+    reading: ConsumerBuilder,
+    settings: GroupSettings,
+}
+
+impl GroupConsumerBuilder {
+    pub(super) fn new(reading: ConsumerBuilder, group: &str) -> Self {
+        let settings = GroupSettings {
+            group: group.to_owned(),
+            instance: None,
+            start: Start::Earliest,
+            commit_interval: Some(Duration::from_secs(5)),
+            rebalance_timeout: Duration::from_secs(60),
+            on_rebalance: None,
+        };
+        Self { reading, settings }
+    }
+
+    /// A name for this consumer that survives restarts: its partitions wait for it until its session is over, when it
+    /// was closed too. Default: none.
+    pub fn instance_id(mut self, id: &str) -> Self {
+        self.settings.instance = Some(id.to_owned());
+        self
+    }
+
+    /// Where to begin partitions that the group has committed nothing for. Default: [`Start::Earliest`].
+    pub fn start(mut self, start: Start) -> Self {
+        self.settings.start = start;
+        self
+    }
+
+    /// How often the consumer commits by itself; `None` leaves it to [`GroupConsumer::commit`]. Default: every 5 s.
+    pub fn auto_commit(mut self, interval: Option<Duration>) -> Self {
+        self.settings.commit_interval = interval;
+        self
+    }
+
+    /// How long giving up partitions may take before the coordinator takes them. Default: 60 s.
+    pub fn rebalance_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.rebalance_timeout = timeout;
+        self
+    }
+
+    /// Is called with every change of what the consumer reads, before it takes effect. It must not block.
+    pub fn on_rebalance(mut self, tell: impl Fn(&Rebalance) + Send + Sync + 'static) -> Self {
+        self.settings.on_rebalance = Some(Arc::new(tell));
+        self
+    }
+
+    /// Makes the consumer. It joins its group when it subscribes.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the group has no name or a time is 0, and as [`ConsumerBuilder::build`].
+    pub fn build(self) -> Result<GroupConsumer, Error> {
+        let settings = self.settings;
+        let wrong = |text: &str| Err(Error::Usage(format!("group {:?}: {text}", settings.group).into()));
+        if settings.group.is_empty() {
+            return wrong("a group needs a name");
+        }
+        if settings.commit_interval.is_some_and(|interval| interval.is_zero()) {
+            return wrong("the commit interval must be above 0");
+        }
+        if settings.rebalance_timeout.as_millis() == 0 {
+            return wrong("the rebalance time-out must be above 0");
+        }
+        let consumer = self.reading.build()?;
+        let member = Member::new(consumer.reader.cluster.clone(), settings);
+        Ok(GroupConsumer { consumer, member: Arc::new(member), tasks: Vec::new() })
+    }
+}

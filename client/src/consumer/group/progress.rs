@@ -1,0 +1,122 @@
+//! How far a member has come in each of its partitions: what its user has done with, and what is committed.
+//! Pure state: knows nothing of connections.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::assignment::Key;
+use crate::Offset;
+
+/// A partition that the member reads.
+#[derive(Debug)]
+struct Place {
+    /// Where a successor has to begin: what comes before has been returned, and its user has asked for more since.
+    next: Offset,
+    committed: Option<Offset>,
+    /// It is being given up: nothing more of it is returned.
+    held: bool,
+}
+
+/// See the file's head.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    places: BTreeMap<Key, Place>,
+    /// What was returned last, and where to go on once its user is done with it.
+    returned: Option<(Key, Offset)>,
+}
+
+impl Progress {
+    /// Begins a partition. `committed` is what the group has for it.
+    pub(super) fn begin(&mut self, key: &Key, next: Offset, committed: Option<Offset>) {
+        self.places.insert(key.clone(), Place { next, committed, held: false });
+    }
+
+    /// Ends partitions: what was not committed of them is read again by whoever gets them.
+    pub(super) fn end(&mut self, keys: &[Key]) {
+        for key in keys {
+            self.places.remove(key);
+        }
+        self.returned.take_if(|(key, _)| keys.contains(key));
+    }
+
+    /// From now on nothing of these partitions is returned.
+    pub(super) fn hold(&mut self, keys: &[Key]) {
+        for key in keys {
+            if let Some(place) = self.places.get_mut(key) {
+                place.held = true;
+            }
+        }
+    }
+
+    /// Notes that something is returned to the user. False when its partition is no longer the member's: then it
+    /// must not be.
+    pub(super) fn give(&mut self, key: Key, next: Offset) -> bool {
+        let may = self.places.get(&key).is_some_and(|place| !place.held);
+        if may {
+            self.returned = Some((key, next));
+        }
+        may
+    }
+
+    /// Notes that the user is done with what was returned last, and answers whether its partition waits for that to
+    /// be given up.
+    pub(super) fn done(&mut self) -> bool {
+        let Some((key, next)) = self.returned.take() else { return false };
+        let Some(place) = self.places.get_mut(&key) else { return false };
+        place.next = next;
+        place.held
+    }
+
+    /// Whether the user is still busy with something of these partitions.
+    pub(super) fn is_busy(&self, keys: &[Key]) -> bool {
+        self.returned.as_ref().is_some_and(|(key, _)| keys.contains(key))
+    }
+
+    /// What there is to commit, of all partitions or of these.
+    pub(super) fn uncommitted(&self, keys: Option<&[Key]>) -> Vec<(Key, Offset)> {
+        let wanted = self.places.iter().filter(|(key, _)| keys.is_none_or(|keys| keys.contains(key)));
+        let changed = wanted.filter(|(_, place)| place.committed != Some(place.next));
+        changed.map(|(key, place)| (key.clone(), place.next)).collect()
+    }
+
+    /// Notes what has been committed.
+    pub(super) fn committed(&mut self, offsets: &[(Key, Offset)]) {
+        for (key, offset) in offsets {
+            if let Some(place) = self.places.get_mut(key) {
+                place.committed = Some(*offset);
+            }
+        }
+    }
+
+    /// The partitions that may be read.
+    pub(super) fn keys(&self) -> BTreeSet<Key> {
+        self.places.iter().filter(|(_, place)| !place.held).map(|(key, _)| key.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PartitionIndex;
+
+    #[test]
+    fn only_what_the_user_is_done_with_is_committed() {
+        let key: Key = ("flights".into(), PartitionIndex(0));
+        let keys = [key.clone()];
+        let mut progress = Progress::default();
+        progress.begin(&key, Offset(5), Some(Offset(5)));
+        assert!(progress.give(key.clone(), Offset(6)));
+        assert!(progress.is_busy(&keys));
+        assert_eq!(progress.uncommitted(None), []);
+        progress.hold(&keys);
+        assert!(progress.done(), "somebody waits for it");
+        assert!(!progress.is_busy(&keys));
+        let changed = progress.uncommitted(Some(&keys));
+        assert_eq!(changed, [(key.clone(), Offset(6))], "a partition that is given up is committed too");
+        assert!(!progress.give(key.clone(), Offset(7)), "nothing is returned of it any more");
+        progress.committed(&changed);
+        assert_eq!(progress.uncommitted(None), []);
+        progress.end(&keys);
+        assert!(!progress.give(key, Offset(7)));
+        assert!(progress.keys().is_empty());
+    }
+}
