@@ -7,7 +7,8 @@ use std::{
 };
 
 use ebbtide::{
-    Client, Consumer, ConsumerRecord, GroupConsumer, Isolation, Offset, PartitionIndex, Start, Timestamp, admin::OffsetSpec,
+    Client, Consumer, ConsumerRecord, GroupConsumer, Isolation, Offset, PartitionIndex, Start, Timestamp,
+    admin::OffsetSpec,
 };
 
 use crate::{

@@ -14,7 +14,7 @@ const P0: PartitionIndex = PartitionIndex(0);
 const P1: PartitionIndex = PartitionIndex(1);
 
 /// Writes `batches` batches of `records` numbered records of `bytes` bytes to every partition.
-fn fill(fake: &Fake, batches: usize, records: usize, bytes: usize) {
+pub(crate) fn fill(fake: &Fake, batches: usize, records: usize, bytes: usize) {
     let mut state = fake.state.lock();
     for log in &mut state.logs {
         for batch in 0..batches {

@@ -10,10 +10,11 @@ use ebb_protocol::{
     frame::{FRAME_BYTES_MAX, decode_request_header, frame_len},
     ids::{LeaderEpoch, Offset},
     messages::{
-        ApiVersionsRequest, ApiVersionsResponse, BrokerId, FetchRequest, FetchResponse,
-        InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ListOffsetsResponse,
-        MetadataRequest, MetadataResponse, ProduceRequest, ProduceResponse, ProducerId, Request, StrBytes,
-        TopicName, api_versions_response::ApiVersion, decode_request, encode_response, fetch_response,
+        ApiVersionsRequest, ApiVersionsResponse, BrokerId, ConsumerGroupHeartbeatRequest, FetchRequest,
+        FetchResponse, FindCoordinatorRequest, InitProducerIdRequest, InitProducerIdResponse,
+        ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetCommitRequest,
+        OffsetFetchRequest, ProduceRequest, ProduceResponse, ProducerId, Request, StrBytes, TopicName,
+        api_versions_response::ApiVersion, decode_request, encode_response, fetch_response,
         list_offsets_response, metadata_response, produce_response,
     },
     random::Random,
@@ -24,6 +25,8 @@ use ebbtide::{
 };
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::fake_group::Group;
 
 /// The one topic there is.
 pub(crate) const TOPIC: &str = "flights";
@@ -58,6 +61,7 @@ pub(crate) struct Fake {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) logs: Vec<Log>,
+    pub(crate) group: Group,
     pub(crate) faults: VecDeque<Fault>,
     /// Set while nobody listens.
     pub(crate) down: bool,
@@ -215,6 +219,27 @@ impl Fake {
                 let request = read::<MetadataRequest>(body, version);
                 Some(reply::<MetadataRequest>(&self.state.lock().metadata(&request), version, id))
             }
+            8 => {
+                let request = read::<OffsetCommitRequest>(body, version);
+                Some(reply::<OffsetCommitRequest>(&self.state.lock().group.commit(&request), version, id))
+            }
+            9 => {
+                let request = read::<OffsetFetchRequest>(body, version);
+                Some(reply::<OffsetFetchRequest>(&self.state.lock().group.fetch(&request), version, id))
+            }
+            10 => {
+                let request = read::<FindCoordinatorRequest>(body, version);
+                Some(reply::<FindCoordinatorRequest>(&self.state.lock().group.find(&request), version, id))
+            }
+            68 => {
+                let request = read::<ConsumerGroupHeartbeatRequest>(body, version);
+                let response = {
+                    let mut state = self.state.lock();
+                    let partitions = state.logs.len();
+                    state.group.heartbeat(&request, topic_id(), partitions)
+                };
+                Some(reply::<ConsumerGroupHeartbeatRequest>(&response, version, id))
+            }
             18 => Some(reply::<ApiVersionsRequest>(&api_versions(), version, id)),
             22 => {
                 let response = self.state.lock().init_producer();
@@ -268,7 +293,10 @@ impl State {
         };
         let asked: Vec<_> = match &request.topics {
             None => vec![topic_name()],
-            Some(topics) => topics.iter().filter_map(|topic| topic.name.clone()).collect(),
+            Some(topics) => topics
+                .iter()
+                .filter_map(|topic| topic.name.clone().or((topic.topic_id == topic_id()).then(topic_name)))
+                .collect(),
         };
         MetadataResponse::default().with_brokers(vec![broker]).with_topics(asked.iter().map(topic).collect())
     }

@@ -2,4 +2,6 @@
 
 mod consumer;
 mod fake;
+mod fake_group;
+mod group;
 mod producer;

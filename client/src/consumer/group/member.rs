@@ -209,7 +209,8 @@ impl Member {
     ) -> Result<ConsumerGroupHeartbeatResponse, Error> {
         let group = &self.settings.group;
         let what = format!("membership in group {group:?}");
-        let judge = |answer: ConsumerGroupHeartbeatResponse| match ErrorCode::try_from_code(answer.error_code) {
+        let judge = |answer: ConsumerGroupHeartbeatResponse| match ErrorCode::try_from_code(answer.error_code)
+        {
             Some(code) => Err(Error::from_code(code, &what, answer.error_message.as_deref())),
             None => Ok(answer),
         };
@@ -315,7 +316,8 @@ impl Member {
                 committed => return committed,
             }
         }
-        let message = format!("committing offsets of group {group:?}: the member has no place in it just now");
+        let message =
+            format!("committing offsets of group {group:?}: the member has no place in it just now");
         Err(Error::Unavailable { message: message.into(), code: ErrorCode::RebalanceInProgress })
     }
 }

@@ -1,0 +1,259 @@
+//! Consumers of a group against a cluster in memory, under paused time: sharing, handing over, committing, fencing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use ebbtide::{Client, Error, ErrorCode, GroupConsumer, PartitionIndex, Rebalance, Start};
+use parking_lot::Mutex;
+
+use crate::{
+    consumer::fill,
+    fake::{Fake, TOPIC},
+};
+
+const RTT: Duration = Duration::from_millis(10);
+
+/// A member that has subscribed.
+fn member(client: &Client) -> GroupConsumer {
+    let mut consumer = client.consumer().group("readers").build().expect("sound settings");
+    consumer.subscribe(&[TOPIC]);
+    consumer
+}
+
+/// Reads `count` records and answers where they were.
+async fn take(consumer: &mut GroupConsumer, count: usize) -> Vec<(i32, i64)> {
+    let mut places = Vec::new();
+    for _ in 0..count {
+        let record = consumer.next_record().await.expect("a record");
+        places.push((record.partition.0, record.offset.0));
+    }
+    places
+}
+
+/// Reads until nothing comes for a while.
+async fn drain(consumer: &mut GroupConsumer) -> Vec<(i32, i64)> {
+    let mut places = Vec::new();
+    while let Ok(record) = tokio::time::timeout(Duration::from_secs(10), consumer.next_record()).await {
+        let record = record.expect("a record");
+        places.push((record.partition.0, record.offset.0));
+    }
+    places
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_member_reads_everything_and_the_next_goes_on_there() {
+    let fake = Fake::new(4, RTT);
+    fill(&fake, 5, 10, 20);
+    let client = fake.client().await;
+    let mut consumer = member(&client);
+    let seen = take(&mut consumer, 200).await;
+    assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 200);
+    assert_eq!(consumer.assignment().len(), 4);
+    consumer.close().await.expect("the cluster answers");
+    {
+        let state = fake.state.lock();
+        assert!(state.group.members.is_empty(), "it has left");
+        assert_eq!(state.group.committed, (0..4).map(|index| (index, 50)).collect::<BTreeMap<_, _>>());
+    }
+    fill(&fake, 1, 1, 20);
+    let mut next = member(&client);
+    let places: BTreeSet<_> = take(&mut next, 4).await.into_iter().collect();
+    assert_eq!(places, (0..4).map(|index| (index, 50)).collect());
+    assert_eq!(drain(&mut next).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn partitions_are_handed_over_without_repetition() {
+    let fake = Fake::new(6, RTT);
+    fill(&fake, 10, 10, 20);
+    let client = fake.client().await;
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let told = changes.clone();
+    let builder = client.consumer().group("readers");
+    let mut first =
+        builder.on_rebalance(move |change| told.lock().push(change.clone())).build().expect("sound");
+    first.subscribe(&[TOPIC]);
+    let mut seen = take(&mut first, 150).await;
+    let mut second = member(&client);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (one, two) = tokio::join!(drain(&mut first), drain(&mut second));
+    assert_eq!(second.assignment().len(), 3);
+    assert_eq!(first.assignment().len(), 3);
+    seen.extend(one);
+    assert!(!two.is_empty(), "the second has its share");
+    seen.extend(two);
+    assert_eq!(seen.len(), 600, "nothing comes twice");
+    assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 600);
+    let changes = changes.lock();
+    assert!(matches!(&changes[0], Rebalance::Assigned(all) if all.len() == 6), "{changes:?}");
+    assert!(matches!(&changes[1], Rebalance::Revoked(given) if given.len() == 3), "{changes:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_in_use_is_kept_until_its_user_asks_for_more() {
+    let fake = Fake::new(2, RTT);
+    fill(&fake, 1, 10, 20);
+    let client = fake.client().await;
+    let mut first = member(&client);
+    // The next member gets partition 0.
+    let mut seen = take(&mut first, 1).await;
+    while seen.last().is_none_or(|(partition, _)| *partition != 0) {
+        seen.extend(take(&mut first, 1).await);
+    }
+    let mut second = member(&client);
+    assert!(tokio::time::timeout(Duration::from_secs(20), second.next_record()).await.is_err(), "it waits");
+    assert_eq!(second.assignment(), []);
+    assert_eq!(first.assignment(), [(TOPIC.to_owned(), PartitionIndex(1))]);
+    let (one, two) = tokio::join!(drain(&mut first), drain(&mut second));
+    assert!(one.iter().all(|(partition, _)| *partition == 1), "{one:?}");
+    assert!(two.iter().all(|(partition, _)| *partition == 0), "{two:?}");
+    seen.extend(one);
+    seen.extend(two);
+    seen.sort_unstable();
+    assert_eq!(seen, (0..20).map(|i| (i / 10, i64::from(i % 10))).collect::<Vec<_>>(), "each comes once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_user_that_is_stuck_does_not_hold_the_group_up_for_long() {
+    let fake = Fake::new(2, RTT);
+    fill(&fake, 1, 10, 20);
+    let client = fake.client().await;
+    let builder = client.consumer().group("readers").rebalance_timeout(Duration::from_secs(8));
+    let mut first = builder.build().expect("sound settings");
+    first.subscribe(&[TOPIC]);
+    while take(&mut first, 1).await[0].0 != 0 {}
+    let before = tokio::time::Instant::now();
+    let mut second = member(&client);
+    let used = take(&mut second, 1).await;
+    assert!(used[0].0 == 0 && before.elapsed() < Duration::from_secs(10), "{used:?} {:?}", before.elapsed());
+    assert_eq!(used, [(0, 0)], "what was in use comes again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_its_user_is_done_with_is_committed() {
+    let fake = Fake::new(1, RTT);
+    fill(&fake, 1, 10, 20);
+    let mut consumer = member(&fake.client().await);
+    take(&mut consumer, 3).await;
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    assert_eq!(fake.state.lock().group.committed.get(&0), Some(&2), "the third is in use");
+    consumer.commit().await.expect("the cluster answers");
+    assert_eq!(fake.state.lock().group.committed.get(&0), Some(&3));
+    let commits = fake.state.lock().group.commits;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(fake.state.lock().group.commits, commits, "there is nothing new to commit");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_commits_himself_is_left_alone() {
+    let fake = Fake::new(1, RTT);
+    fill(&fake, 1, 10, 20);
+    let client = fake.client().await;
+    let builder = client.consumer().group("readers").auto_commit(None);
+    let mut consumer = builder.build().expect("sound settings");
+    consumer.subscribe(&[TOPIC]);
+    take(&mut consumer, 5).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    consumer.close().await.expect("the cluster answers");
+    assert_eq!(fake.state.lock().group.commits, 0);
+    assert_eq!(take(&mut member(&client), 1).await, [(0, 0)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fenced_member_joins_again_and_goes_on_where_it_had_committed() {
+    for code in [ErrorCode::FencedMemberEpoch, ErrorCode::UnknownMemberId] {
+        let fake = Fake::new(1, RTT);
+        fill(&fake, 1, 10, 20);
+        let changes = Arc::new(Mutex::new(Vec::new()));
+        let told = changes.clone();
+        let client = fake.client().await;
+        let builder = client.consumer().group("readers");
+        let mut consumer =
+            builder.on_rebalance(move |change| told.lock().push(change.clone())).build().expect("sound");
+        consumer.subscribe(&[TOPIC]);
+        take(&mut consumer, 4).await;
+        consumer.commit().await.expect("the cluster answers");
+        take(&mut consumer, 3).await;
+        fake.state.lock().group.refuse.push_back(code);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(
+            drain(&mut consumer).await,
+            (4..10).map(|offset| (0, offset)).collect::<Vec<_>>(),
+            "{code}"
+        );
+        let place = vec![(TOPIC.to_owned(), PartitionIndex(0))];
+        let expect = [
+            Rebalance::Assigned(place.clone()),
+            Rebalance::Lost(place.clone()),
+            Rebalance::Assigned(place.clone()),
+        ];
+        assert_eq!(*changes.lock(), expect);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_coordinator_that_moves_is_looked_up_anew() {
+    let fake = Fake::new(2, RTT);
+    fill(&fake, 1, 10, 20);
+    let mut consumer = member(&fake.client().await);
+    take(&mut consumer, 5).await;
+    let lookups = fake.state.lock().group.lookups;
+    let codes = [ErrorCode::NotCoordinator, ErrorCode::CoordinatorLoadInProgress];
+    fake.state.lock().group.refuse.extend(codes);
+    fake.state.lock().group.refuse_commits.extend([ErrorCode::NotCoordinator, ErrorCode::StaleMemberEpoch]);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    consumer.commit().await.expect("the group has a coordinator again");
+    assert!(fake.state.lock().group.lookups > lookups);
+    assert_eq!(take(&mut consumer, 15).await.len(), 15, "it has kept its partitions");
+    // The whole cluster is away for a while.
+    fake.state.lock().down = true;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    fake.state.lock().down = false;
+    fill(&fake, 1, 1, 20);
+    assert_eq!(take(&mut consumer, 2).await.len(), 2);
+    consumer.close().await.expect("the cluster answers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_mended_is_told() {
+    let fake = Fake::new(1, RTT);
+    let client = fake.client().await;
+    let wrong = client.consumer().group("").build();
+    assert!(matches!(wrong, Err(Error::Usage(_))));
+    let mut consumer = client.consumer().group("readers").build().expect("sound settings");
+    assert!(matches!(consumer.next_record().await, Err(Error::Usage(_))), "nothing is subscribed to");
+    fake.state.lock().group.refuse.push_back(ErrorCode::InvalidRegularExpression);
+    consumer.subscribe_pattern("(");
+    for _ in 0..2 {
+        let error = consumer.next_batch().await.expect_err("the expression is malformed");
+        assert_eq!(error.code(), Some(ErrorCode::InvalidRegularExpression), "{error}");
+    }
+    consumer.close().await.expect("there is nothing to leave");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_is_told_once_and_can_change() {
+    let fake = Fake::new(1, RTT);
+    fill(&fake, 1, 1, 20);
+    let client = fake.client().await;
+    let builder = client.consumer().group("readers").instance_id("one").start(Start::Latest);
+    let mut consumer = builder.build().expect("sound settings");
+    consumer.subscribe_pattern("fl.*");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let last = || fake.state.lock().group.last.clone().expect("a heartbeat");
+    assert_eq!(last().subscribed_topic_names, None);
+    assert_eq!(last().subscribed_topic_regex, None);
+    assert_eq!(last().instance_id.as_deref(), Some("one"));
+    assert_eq!(drain(&mut consumer).await, [], "it begins at the end");
+    let before = fake.state.lock().group.heartbeats;
+    consumer.subscribe(&[TOPIC]);
+    tokio::time::sleep(RTT * 2).await;
+    assert_eq!(fake.state.lock().group.heartbeats, before + 1, "it is told at once");
+    assert_eq!(last().subscribed_topic_names.map(|names| names.len()), Some(1));
+    assert_eq!(last().subscribed_topic_regex.as_deref(), Some(""));
+    consumer.close().await.expect("the cluster answers");
+    assert_eq!(last().member_epoch, -2, "a static member may come back");
+}
