@@ -7,6 +7,7 @@ mod crash;
 mod flights;
 mod groups;
 mod idle;
+mod members;
 mod remote;
 mod sharing;
 mod streams;
