@@ -172,3 +172,43 @@ async fn the_command_goes_on_where_its_group_left_off() {
     assert_eq!(refused.code, 2, "{}", refused.stderr);
     client.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_go_on_when_their_coordinator_dies() {
+    let Some(ebb) = Ebb::find("members of the SDK and two agents") else { return };
+    let store = format!("file://{}", ebb.home().join("store").display());
+    let mut agents = [ebb.agent(&store).await, ebb.agent(&store).await];
+    agents[0].create("logbook", PARTITIONS);
+    // Everybody starts from the agent that stays; which of the two coordinates follows from the group's name.
+    let client = client(&agents[0]).await;
+    let names: Vec<String> = (0..8).map(|number| format!("crew {number}")).collect();
+    let mut crews: Vec<GroupConsumer> = Vec::new();
+    for name in &names {
+        let builder = client.consumer().group(name).auto_commit(Some(Duration::from_millis(200)));
+        let mut consumer = builder.build().expect("sound settings");
+        consumer.subscribe(&["logbook"]);
+        crews.push(consumer);
+    }
+    write(&client, "logbook", 0).await;
+    for consumer in &mut crews {
+        next(consumer, ALL_MAX).await.expect("a record");
+    }
+    agents[1].kill();
+    write(&client, "logbook", RECORDS).await;
+    let reads = crews.iter_mut().map(|consumer| async {
+        let mut seen = BTreeSet::new();
+        while seen.len() < 2 * RECORDS - 1 {
+            seen.extend(next(consumer, ALL_MAX).await);
+        }
+        consumer.commit().await
+    });
+    let read =
+        tokio::time::timeout(ALL_MAX, futures::future::join_all(reads)).await.expect("reading goes on");
+    for (name, committed) in names.iter().zip(read) {
+        committed.unwrap_or_else(|error| panic!("{name}: {error}"));
+        let offsets = client.admin().group_offsets(name).await.expect("the agent serves");
+        assert_eq!(offsets.iter().map(|offset| offset.offset.0).sum::<i64>(), 2 * RECORDS as i64, "{name}");
+    }
+    client.close().await;
+    assert!(!agents[0].said().contains("panicked"), "{}", agents[0].said());
+}
