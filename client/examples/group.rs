@@ -17,8 +17,9 @@ async fn main() -> Result<(), Error> {
     consumer.subscribe(&[&topic]);
     loop {
         let record = tokio::select! {
-            record = consumer.next_record() => record?,
+            biased;
             _ = tokio::signal::ctrl_c() => break,
+            record = consumer.next_record() => record?,
         };
         let value = record.value.unwrap_or_default();
         println!("{} {} {}", record.partition, record.offset, String::from_utf8_lossy(&value));

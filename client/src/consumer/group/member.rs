@@ -173,6 +173,7 @@ impl Member {
                 }
             };
             tokio::select! {
+                biased;
                 () = self.nudge.notified() => {}
                 () = tokio::time::sleep(pause) => {}
             }

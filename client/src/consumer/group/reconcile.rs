@@ -48,6 +48,7 @@ impl Reconciler {
                 Err(error) => return self.member.fail(error),
             };
             tokio::select! {
+                biased;
                 () = self.member.changed.notified() => {}
                 () = until(retry_at) => {}
                 () = until(commit_at) => {
