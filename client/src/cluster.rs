@@ -146,6 +146,11 @@ impl Cluster {
         }
     }
 
+    /// Whether there is more than one agent, as far as is known.
+    pub(crate) fn has_several(&self) -> bool {
+        self.view.lock().brokers.len() > 1
+    }
+
     /// The agent that a partition prefers, as far as is known.
     pub(crate) fn leader(&self, topic: &str, partition: PartitionIndex) -> Option<BrokerId> {
         let index = usize::try_from(partition.0).ok()?;

@@ -62,7 +62,13 @@ impl Cluster {
         judge: impl FnOnce(R::Response) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let called = async {
-            let link: Arc<Link> = self.coordinator(group).await?.link().await?;
+            let coordinator = self.coordinator(group).await?;
+            if coordinator.is_failing() && self.has_several() {
+                // The others put it out soon, and then say who follows it.
+                let text = format!("{what}: the coordinator {} does not answer", coordinator.server());
+                return Err(Error::Unreachable(text.into()));
+            }
+            let link: Arc<Link> = coordinator.link().await?;
             judge(link.call(what, build).await?)
         };
         called.await.inspect_err(|error| {

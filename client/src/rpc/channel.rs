@@ -24,6 +24,7 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
+use super::pulse::Pulse;
 use crate::{
     Error,
     transport::{Connection, ReadHalf, WriteHalf},
@@ -62,6 +63,8 @@ pub(crate) struct Channel {
     shared: Arc<Shared>,
     client_id: StrBytes,
     room: Arc<Semaphore>,
+    /// Tells when it is no use waiting for replies. None for the channel that finds that out.
+    pulse: Option<Arc<Pulse>>,
     tasks: [AbortOnDropHandle<()>; 2],
 }
 
@@ -98,7 +101,11 @@ struct Pending {
 
 impl Channel {
     /// A channel on a new stream of `connection`.
-    pub(crate) async fn open(connection: &Arc<dyn Connection>, client_id: StrBytes) -> Result<Self, Error> {
+    pub(crate) async fn open(
+        connection: &Arc<dyn Connection>,
+        client_id: StrBytes,
+        pulse: Option<Arc<Pulse>>,
+    ) -> Result<Self, Error> {
         let (read, write) = connection.open_stream().await?;
         let (writer, outgoing) = mpsc::unbounded_channel();
         let state = State {
@@ -115,7 +122,7 @@ impl Channel {
         let writing = tokio::spawn(write_frames(shared.clone(), write, outgoing));
         let reading = tokio::spawn(read_frames(shared.clone(), read));
         let tasks = [AbortOnDropHandle::new(writing), AbortOnDropHandle::new(reading)];
-        Ok(Self { shared, client_id, room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), tasks })
+        Ok(Self { shared, client_id, room: Arc::new(Semaphore::new(IN_FLIGHT_MAX)), pulse, tasks })
     }
 
     /// Whether the channel has failed, so that a new one is needed.
@@ -183,16 +190,27 @@ impl Channel {
         deadline: Instant,
         timeout: Duration,
     ) -> Result<R::Response, CallError> {
-        let frame = match tokio::time::timeout_at(deadline, reply).await {
-            Ok(Ok(frame)) => frame?,
-            Ok(Err(_)) => return Err(CallError::Lost(self.shared.state.lock().why_closed.clone())),
-            Err(_) => {
-                let why = format!("no answer within {timeout:?}");
-                self.close(&why);
-                return Err(CallError::Lost(why.into()));
+        let silent = async {
+            match &self.pulse {
+                Some(pulse) => pulse.lost().await,
+                None => std::future::pending().await,
             }
         };
-        decode_response::<R>(&frame, version).map_err(|error| {
+        let why = tokio::select! {
+            biased;
+            reply = tokio::time::timeout_at(deadline, reply) => match reply {
+                Ok(Ok(frame)) => return self.decode::<R>(&frame?, version),
+                Ok(Err(_)) => return Err(CallError::Lost(self.shared.state.lock().why_closed.clone())),
+                Err(_) => format!("no answer within {timeout:?}"),
+            },
+            () = silent => "the server does not answer any more".to_owned(),
+        };
+        self.close(&why);
+        Err(CallError::Lost(why.into()))
+    }
+
+    fn decode<R: Request>(&self, frame: &Bytes, version: i16) -> Result<R::Response, CallError> {
+        decode_response::<R>(frame, version).map_err(|error| {
             let why = format!("the server's answer cannot be read: {error}");
             self.close(&why);
             CallError::Malformed(why.into())

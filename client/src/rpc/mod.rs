@@ -3,7 +3,10 @@
 
 mod channel;
 mod node;
+mod pulse;
 mod retry;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use channel::{CallError, Channel};
 pub(crate) use node::{Link, Node, NodeSettings};

@@ -11,7 +11,11 @@ use ebb_protocol::{
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::{Channel, retry};
+use super::{
+    Channel,
+    pulse::{Health, Pulse},
+    retry,
+};
 use crate::{
     Error, ErrorCode, ServerAddress,
     transport::{Connection, Dialer},
@@ -34,6 +38,7 @@ pub(crate) struct NodeSettings {
 #[derive(Debug)]
 pub(crate) struct Link {
     connection: Arc<dyn Connection>,
+    pulse: Arc<Pulse>,
     control: Channel,
     versions: BTreeMap<i16, (i16, i16)>,
     settings: Arc<NodeSettings>,
@@ -45,8 +50,16 @@ pub(crate) struct Link {
 pub(crate) struct Node {
     server: ServerAddress,
     settings: Arc<NodeSettings>,
-    link: tokio::sync::Mutex<Option<Arc<Link>>>,
+    slot: tokio::sync::Mutex<Slot>,
     pause: Mutex<Pause>,
+    health: Arc<Health>,
+}
+
+/// The connection, or how the last attempt at one ended.
+#[derive(Debug, Default)]
+struct Slot {
+    link: Option<Arc<Link>>,
+    failed: Option<(Instant, Error)>,
 }
 
 /// The wait after failed connects.
@@ -64,7 +77,13 @@ impl std::fmt::Debug for Pause {
 
 impl Node {
     pub(crate) fn new(server: ServerAddress, settings: Arc<NodeSettings>) -> Self {
-        Self { server, settings, link: tokio::sync::Mutex::default(), pause: Mutex::default() }
+        Self {
+            server,
+            settings,
+            slot: tokio::sync::Mutex::default(),
+            pause: Mutex::default(),
+            health: Arc::default(),
+        }
     }
 
     /// Where it is.
@@ -72,24 +91,29 @@ impl Node {
         &self.server
     }
 
-    /// Whether the last connect failed and the wait after it is not over: somebody else is a better choice.
+    /// Whether it did not answer a short while ago: somebody else is a better choice.
     pub(crate) fn is_failing(&self) -> bool {
-        self.pause.lock().until.is_some_and(|until| Instant::now() < until)
+        self.health.is_poor()
     }
 
-    /// The live connection, made now if there is none. Callers share one attempt at a time.
+    /// The live connection, made now if there is none. All who ask while an attempt is made share it, also its failure:
+    /// one after the other they would wait for a server that is gone as often as there are callers.
     pub(crate) async fn link(&self) -> Result<Arc<Link>, Error> {
-        let mut slot = self.link.lock().await;
-        if let Some(link) = slot.as_ref().filter(|link| !link.is_closed()) {
+        let asked_at = Instant::now();
+        let mut slot = self.slot.lock().await;
+        if let Some(link) = slot.link.as_ref().filter(|link| !link.is_closed()) {
             return Ok(link.clone());
         }
-        *slot = None;
+        slot.link = None;
+        if let Some((_, error)) = slot.failed.as_ref().filter(|(at, _)| *at > asked_at) {
+            return Err(error.clone());
+        }
         let until = self.pause.lock().until;
         if let Some(until) = until {
             tokio::time::sleep_until(until).await;
         }
         let timeout = self.settings.connect_timeout;
-        let connecting = Link::connect(&self.server, &self.settings);
+        let connecting = Link::connect(&self.server, &self.settings, self.health.clone());
         let result = tokio::time::timeout(timeout, connecting).await.unwrap_or_else(|_| {
             let text =
                 format!("cannot connect to {} within {timeout:?}; check that the server runs", self.server);
@@ -99,9 +123,13 @@ impl Node {
         match result {
             Ok(link) => {
                 *pause = Pause::default();
-                Ok(slot.insert(Arc::new(link)).clone())
+                self.health.recover();
+                slot.failed = None;
+                Ok(slot.link.insert(Arc::new(link)).clone())
             }
             Err(error) => {
+                self.health.worsen();
+                slot.failed = Some((Instant::now(), error.clone()));
                 let delays =
                     pause.delays.get_or_insert_with(|| Box::new(retry::delays(&self.settings.random)));
                 pause.until = delays.next().map(|delay| Instant::now() + delay);
@@ -112,9 +140,14 @@ impl Node {
 }
 
 impl Link {
-    async fn connect(server: &ServerAddress, settings: &Arc<NodeSettings>) -> Result<Self, Error> {
+    async fn connect(
+        server: &ServerAddress,
+        settings: &Arc<NodeSettings>,
+        health: Arc<Health>,
+    ) -> Result<Self, Error> {
         let connection = settings.dialer.connect(server).await?;
-        let control = Channel::open(&connection, settings.client_id.clone()).await?;
+        let pulse = Arc::new(Pulse::new(connection.clone(), settings.client_id.clone(), health));
+        let control = Channel::open(&connection, settings.client_id.clone(), Some(pulse.clone())).await?;
         let what = format!("asking {server} for its versions");
         let request = ApiVersionsRequest::default()
             .with_client_software_name(StrBytes::from_static_str("ebbtide"))
@@ -128,16 +161,16 @@ impl Link {
         }
         let versions = answer.api_keys.iter().map(|api| (api.api_key, (api.min_version, api.max_version)));
         let versions = versions.collect();
-        Ok(Self { connection, control, versions, settings: settings.clone(), server: server.clone() })
+        Ok(Self { connection, pulse, control, versions, settings: settings.clone(), server: server.clone() })
     }
 
     fn is_closed(&self) -> bool {
-        self.connection.is_closed() || self.control.is_closed()
+        self.connection.is_closed() || self.control.is_closed() || self.pulse.is_lost()
     }
 
     /// A channel of its own, on a new stream.
     pub(crate) async fn open_channel(&self) -> Result<Channel, Error> {
-        Channel::open(&self.connection, self.settings.client_id.clone()).await
+        Channel::open(&self.connection, self.settings.client_id.clone(), Some(self.pulse.clone())).await
     }
 
     /// The highest version of a request that both sides know.
