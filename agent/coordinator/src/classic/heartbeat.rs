@@ -41,7 +41,8 @@ impl ClassicMachine {
         self.check_generation(id, instance, generation)?;
         // While its generation is being recorded, or will not be any more, nothing can be recorded on its behalf.
         let is_generation_recorded = !self.in_flight.as_ref().is_some_and(Flight::has_generation);
-        let is_recorded = self.recorded.contains_key(id) && is_generation_recorded;
+        let is_known = self.recorded.contains_key(id) || self.inherited.contains(id);
+        let is_recorded = is_known && is_generation_recorded;
         if self.phase == Phase::Completing || !is_recorded {
             return Err(GroupError::RebalanceInProgress);
         }

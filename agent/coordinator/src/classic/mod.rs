@@ -18,7 +18,7 @@ mod tests;
 mod timers;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_metastore::command::{ClassicGroup, ClassicMember};
 use ebb_protocol::ids::{MemberId, Timestamp};
@@ -76,6 +76,8 @@ pub struct ClassicMachine {
     recorded_generation: i32,
     /// The members that are recorded, with their instance ids.
     recorded: BTreeMap<MemberId, Option<String>>,
+    /// The members that are recorded still as those of another protocol's group, at the same generation.
+    inherited: BTreeSet<MemberId>,
     /// Something is to be recorded as soon as no update is in flight.
     must_record: bool,
     in_flight: Option<Flight>,
@@ -102,6 +104,7 @@ impl ClassicMachine {
             assigned: None,
             recorded_generation: 0,
             recorded: BTreeMap::new(),
+            inherited: BTreeSet::new(),
             must_record: false,
             in_flight: None,
             held: Vec::new(),
@@ -145,7 +148,7 @@ impl ClassicMachine {
         now: Timestamp,
     ) -> Self {
         let mut machine = Self::load(shared, members, config, now);
-        machine.recorded.clear();
+        machine.inherited = std::mem::take(&mut machine.recorded).into_keys().collect();
         machine.rebalance(now, &mut Effects::default());
         machine
     }

@@ -87,6 +87,7 @@ impl ClassicMachine {
         effects.replies.extend(flight.held);
         let Some(generation) = flight.generation else { return };
         self.recorded_generation = generation;
+        self.inherited.clear();
         if self.phase == Phase::Completing && self.generation == generation {
             self.assignments_recorded(now, effects);
         }

@@ -264,6 +264,11 @@ fn a_classic_group_is_upgraded_and_downgraded_online() {
         assert_eq!(reply, Reply::Join(Err(GroupError::InvalidSessionTimeout)));
         assert_eq!(desk.beat_new("a", -1), Ok(-1));
         reload(&mut desk);
+        // What the one that is left has read it may commit, though it must join again.
+        let c = MemberId::from("c");
+        desk.handle(Event::Tick);
+        let commit = desk.group.check_commit(desk.now, &c, None, 2);
+        assert_eq!(commit, Ok(CommitFence::Classic(c, 2)));
         // The one that is left is alone, and led to a classic generation by its heartbeat.
         assert_eq!(desk.beat_classic("c", 2), Err(GroupError::RebalanceInProgress));
         let generation = desk.join_classic("c").expect("it joins again");
