@@ -93,7 +93,7 @@ impl ConsumerMachine {
                 }
             }
         }
-        self.expire(now);
+        self.expire(now, &admitted.iter().map(|(member, _)| member).collect());
         let mut too_many = BTreeSet::new();
         if self.must_assign || (self.topics_changed && !admitted.is_empty()) {
             too_many = self.assign(now, topics);

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     ClassicHeartbeat, GroupError, JoinAnswer, JoinRequest, LeavingMember, SyncAnswer, SyncRequest, Topics,
     consumer_protocol::{PROTOCOL_TYPE, Subscription, encode_assignment},
+    event::ID_BYTES_MAX,
 };
 
 impl ConsumerMachine {
@@ -30,6 +31,9 @@ impl ConsumerMachine {
             return Err(GroupError::InvalidSessionTimeout);
         }
         let id = said.member.clone().unwrap_or_else(|| MemberId::from(said.fresh_member.as_str()));
+        if id.as_str().len().max(said.instance.as_ref().map_or(0, String::len)) > ID_BYTES_MAX {
+            return Err(GroupError::InvalidRequest("MemberId and InstanceId must not be that long."));
+        }
         if said.protocol_type != PROTOCOL_TYPE || !self.speaks_one_of(&id, &said.protocols) {
             return Err(GroupError::InconsistentProtocol);
         }

@@ -2,6 +2,8 @@
 //! removed because they were silent or did not give up in time (KIP-848). Marks that the group must be assigned anew;
 //! how is not known here.
 
+use std::collections::BTreeSet;
+
 use ebb_metastore::command::{ConsumerMember, Partitions};
 use ebb_protocol::ids::{MemberId, Timestamp};
 
@@ -133,11 +135,12 @@ impl ConsumerMachine {
         Ok(id)
     }
 
-    /// Removes the members whose time is up.
-    pub(super) fn expire(&mut self, now: Timestamp) {
-        let is_late = |member: &Member| member.deadline() <= now;
+    /// Removes the members whose time is up. Those that are `heard` of have a say first: their requests may have
+    /// waited for an update. When they say nothing that helps, the next tick removes them.
+    pub(super) fn expire(&mut self, now: Timestamp, heard: &BTreeSet<&MemberId>) {
+        let is_late = |id: &MemberId, member: &Member| member.deadline() <= now && !heard.contains(id);
         let late: Vec<MemberId> =
-            self.members.iter().filter(|(_, member)| is_late(member)).map(|(id, _)| id.clone()).collect();
+            self.members.iter().filter(|(id, it)| is_late(id, it)).map(|(id, _)| id.clone()).collect();
         for id in late {
             self.remove(&id);
             self.must_assign = true;

@@ -156,6 +156,22 @@ fn a_classic_member_must_be_heard_of_and_act() {
 }
 
 #[test]
+fn what_waits_for_an_update_is_heard_before_its_member_is_late() {
+    let mut desk = mixed();
+    desk.sleep(9_000);
+    desk.ask(beat("a", 2)).expect("a goes on");
+    desk.send(join("d", &["t"]));
+    assert!(desk.is_storing());
+    let said = ClassicHeartbeat { member: MemberId::from("c"), instance: None, generation: 2 };
+    let waits = desk.request(|ticket| Event::Heartbeat(ticket, said));
+    desk.sleep(2_000);
+    desk.store();
+    desk.store();
+    assert_eq!(desk.take(waits), Some(Reply::Heartbeat(Err(GroupError::RebalanceInProgress))));
+    assert_eq!(desk.members.len(), 3, "c was heard of in time");
+}
+
+#[test]
 fn classic_requests_that_do_not_fit_are_refused() {
     let mut desk = mixed();
     let mut check = |said: JoinRequest, error: GroupError| assert_eq!(rejoin(&mut desk, said), Err(error));
@@ -169,6 +185,9 @@ fn classic_requests_that_do_not_fit_are_refused() {
         GroupError::MemberIdRequired(MemberId::from("fresh")),
     );
     check(with(&|said| said.session_timeout_ms = 1), GroupError::InvalidSessionTimeout);
+    let too_long = GroupError::InvalidRequest("MemberId and InstanceId must not be that long.");
+    check(with(&|said| said.instance = Some("i".repeat(2_000))), too_long.clone());
+    check(with(&|said| said.member = Some(MemberId::from("m".repeat(2_000).as_str()))), too_long);
     check(with(&|said| said.protocol_type = "connect".to_owned()), GroupError::InconsistentProtocol);
     check(with(&|said| said.protocols[0].0 = "sticky".to_owned()), GroupError::InconsistentProtocol);
     check(with(&|said| said.protocols[0].1.clear()), GroupError::InconsistentProtocol);

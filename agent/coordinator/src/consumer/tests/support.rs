@@ -108,7 +108,7 @@ impl Desk {
         self.request(|ticket| Event::ConsumerHeartbeat(ticket, said))
     }
 
-    fn request(&mut self, event: impl FnOnce(Ticket) -> Event) -> Ticket {
+    pub(super) fn request(&mut self, event: impl FnOnce(Ticket) -> Event) -> Ticket {
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
         self.handle(event(ticket));
@@ -163,6 +163,10 @@ impl Desk {
         }
         self.in_flight = None;
         self.machine = ConsumerMachine::load(&self.shared, &self.members, self.config, self.now);
+    }
+
+    pub(super) fn take(&mut self, ticket: Ticket) -> Option<Reply> {
+        self.answers.remove(&ticket)
     }
 
     pub(super) fn answer(&mut self, ticket: Ticket) -> Option<Result<HeartbeatAnswer, GroupError>> {
