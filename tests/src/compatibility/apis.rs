@@ -29,6 +29,8 @@ const CLASSIC_MEMBERS: &str =
 const NEW_MEMBERS: &str =
     "Members of KIP-848: librdkafka from 2.12 on, the JVM client from 4.0 on, the Rust SDK.";
 const SAME: &str = "As in Kafka.";
+const DESCRIBED: &str = "Authorized operations are not told. A group that is named twice is answered once, and what \
+     would make the answer longer than 64 MiB is refused with INVALID_REQUEST.";
 
 /// One note for each API that is served.
 const NOTES: &[Note] = &[
@@ -68,8 +70,9 @@ const NOTES: &[Note] = &[
         ApiKey::OffsetFetch,
         GROUP_MEMBERS,
         "The answer holds every commit that was acknowledged before the request, whichever agent took it. No \
-         offset is ever pending, so `require_stable` has no effect. Version 10, by which topics are named by their \
-         ids, is not served, so clients send version 9.",
+         offset is ever pending, so `require_stable` has no effect. A group that is named twice is answered once, \
+         and what would make the answer longer than 64 MiB is refused with INVALID_REQUEST. Version 10, by which \
+         topics are named by their ids, is not served, so clients send version 9.",
     ),
     note(
         ApiKey::FindCoordinator,
@@ -86,7 +89,7 @@ const NOTES: &[Note] = &[
     note(ApiKey::Heartbeat, CLASSIC_MEMBERS, SAME),
     note(ApiKey::LeaveGroup, CLASSIC_MEMBERS, SAME),
     note(ApiKey::SyncGroup, CLASSIC_MEMBERS, SAME),
-    note(ApiKey::DescribeGroups, CONSOLES, "Authorized operations are not told."),
+    note(ApiKey::DescribeGroups, CONSOLES, DESCRIBED),
     note(ApiKey::ListGroups, CONSOLES, SAME),
     note(
         ApiKey::ApiVersions,
@@ -122,7 +125,7 @@ const NOTES: &[Note] = &[
          not known.",
     ),
     note(ApiKey::CreatePartitions, ADMINS, "An assignment is checked for its shape and has no effect."),
-    note(ApiKey::DeleteGroups, ADMINS, SAME),
+    note(ApiKey::DeleteGroups, ADMINS, "A group that is named twice is answered once."),
     note(ApiKey::ElectLeaders, CONSOLES, "ELECTION_NOT_NEEDED for every partition that exists."),
     note(ApiKey::IncrementalAlterConfigs, ADMINS, "Topics and groups only; see the configurations below."),
     note(
@@ -170,7 +173,7 @@ const NOTES: &[Note] = &[
          written make one update together. After a change of assignments members are told to come again after 500 ms, \
          for one interval.",
     ),
-    note(ApiKey::ConsumerGroupDescribe, CONSOLES, "Authorized operations are not told."),
+    note(ApiKey::ConsumerGroupDescribe, CONSOLES, DESCRIBED),
     note(
         ApiKey::GetTelemetrySubscriptions,
         "librdkafka and the JVM client, by themselves (KIP-714).",
