@@ -127,6 +127,8 @@ pub struct Limits {
     /// Bytes of requests that may be held at once, over all connections; further frames wait unread.
     /// At least `frame_bytes_max`.
     pub requests_bytes_max: usize,
+    /// Bytes that the groups which the agent coordinates may take in memory, about; beyond that no member joins.
+    pub groups_bytes_max: usize,
     /// Requests of one connection or stream that may be taken in and not yet answered.
     pub requests_in_flight_max: usize,
     /// TCP connections, and again QUIC connections, that may be open.
@@ -156,6 +158,7 @@ impl Default for Limits {
         Self {
             frame_bytes_max: FRAME_BYTES_MAX,
             requests_bytes_max: 192 << 20,
+            groups_bytes_max: 512 << 20,
             requests_in_flight_max: 64,
             connections_max: 10_000,
             connections_per_address_max: 1_024,

@@ -189,7 +189,8 @@ impl Agent {
         let shared = Arc::new(Shared::new(config.limits, metrics.clone(), draining.clone()));
         let metastore = || broker.metastore().clone();
         let aborting = || shared.aborting.clone();
-        let groups = Groups::new(id, metastore(), broker.ids().clone(), config.groups, aborting());
+        let (ids, bytes_max) = (broker.ids().clone(), shared.limits.groups_bytes_max);
+        let groups = Groups::new(id, metastore(), ids, config.groups, bytes_max, aborting());
         let peers = Peers::new(id, metastore(), Arc::new(Dial), aborting());
         metrics.add(groups.clone());
         shared.spawn(groups.clone().run(draining.clone()));

@@ -95,6 +95,12 @@ impl Figures for Groups {
                 help: "Groups with members, or with requests under way, that this agent coordinates.",
                 value: in_memory,
             },
+            Figure {
+                name: "ebb_groups_in_memory_bytes",
+                is_counter: false,
+                help: "What they take, about.",
+                value: self.memory.taken() as u64,
+            },
             counter("ebb_groups_loaded_total", "Groups taken into memory.", &counts.loaded),
             counter("ebb_groups_moved_total", "Groups that moved to other agents.", &counts.moved),
             counter("ebb_group_members_expelled_total", "Members expelled for silence.", &counts.expelled),

@@ -7,6 +7,7 @@
 
 mod figures;
 mod follow;
+mod memory;
 mod offsets;
 mod slot;
 mod tail;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 pub use self::offsets::{Committer, PlacedOffset};
 use self::{
     figures::Counts,
+    memory::Memory,
     slot::{Live, Slot},
     tail::Looks,
     timers::Timers,
@@ -61,6 +63,7 @@ pub struct Groups {
     timers: Timers,
     looks: Mutex<Looks>,
     counts: Counts,
+    memory: Memory,
     /// Fires when updates that are being recorded need not be waited for any more.
     aborting: CancellationToken,
 }
@@ -81,13 +84,15 @@ impl fmt::Debug for Groups {
 }
 
 impl Groups {
-    /// The service of the agent `agent`, which is registered. [`Groups::run`] keeps it going.
+    /// The service of the agent `agent`, which is registered. Its groups may take about `bytes_max` bytes of memory:
+    /// beyond that no member joins. [`Groups::run`] keeps it going.
     #[must_use]
     pub fn new(
         agent: AgentId,
         metastore: Metastore,
         ids: IdSource,
         config: GroupConfig,
+        bytes_max: usize,
         aborting: CancellationToken,
     ) -> Arc<Self> {
         let now = Instant::now();
@@ -101,6 +106,7 @@ impl Groups {
             timers: Timers::default(),
             looks: Mutex::new(Looks::new(now)),
             counts: Counts::default(),
+            memory: Memory::new(bytes_max),
             aborting,
         })
     }
@@ -153,30 +159,30 @@ impl Groups {
             // Another agent may have had the group until now, or have it now.
             None => self.look_at_tail().await?,
         }
+        let ticket = self.ticket();
+        let event = event(ticket);
+        self.memory.check(&event)?;
         let (sender, answer) = oneshot::channel();
-        self.enter(group, move |this, slot| {
-            let ticket = this.ticket();
-            slot.waiting.insert(ticket, sender);
-            event(ticket)
-        })?;
+        self.enter(group, (ticket, sender), event)?;
         answer.await.map_err(|_| GroupError::NotCoordinator)
     }
 
-    /// Runs one event through the group's machine.
+    /// Runs a request through the group's machine, which gives its answer to whoever waits.
     fn enter(
         self: &Arc<Self>,
         group: &GroupId,
-        event: impl FnOnce(&Self, &mut slot::Inner) -> Event,
+        (ticket, waiting): (Ticket, oneshot::Sender<Reply>),
+        event: Event,
     ) -> Result<(), GroupError> {
         self.check_coordinates(group)?;
-        let mut event = Some(event);
+        let mut request = Some((waiting, event));
         for _ in 0..ATTEMPTS_MAX {
             let slot = self.load(group)?;
             let mut inner = slot.inner.lock();
             if inner.machine.is_some()
-                && let Some(event) = event.take()
+                && let Some((waiting, event)) = request.take()
             {
-                let event = event(self, &mut inner);
+                inner.waiting.insert(ticket, waiting);
                 self.step(&slot, &mut inner, event);
                 return Ok(());
             }
@@ -268,6 +274,8 @@ impl Groups {
     /// Sets the machine's timer, or lets go of a machine that there is no need to keep.
     fn settle(&self, slot: &Arc<Slot>, inner: &mut slot::Inner) {
         let Some(machine) = &inner.machine else { return };
+        let bytes = machine.bytes();
+        self.memory.changed(std::mem::replace(&mut inner.bytes, bytes), bytes);
         if machine.is_idle() && !inner.is_storing && inner.waiting.is_empty() {
             self.drop_machine(slot, inner);
             return;
@@ -292,6 +300,7 @@ impl Groups {
     fn drop_machine(&self, slot: &Arc<Slot>, inner: &mut slot::Inner) {
         inner.machine = None;
         inner.waiting.clear();
+        self.memory.changed(std::mem::take(&mut inner.bytes), 0);
         self.stop_timer(slot, inner);
         let mut table = self.table.lock();
         if table.slots.get(&slot.group).is_some_and(|present| Arc::ptr_eq(present, slot)) {

@@ -27,6 +27,8 @@ pub(super) struct Inner {
     pub(super) waiting: BTreeMap<Ticket, oneshot::Sender<Reply>>,
     /// An update is being recorded.
     pub(super) is_storing: bool,
+    /// What it takes of the budget.
+    pub(super) bytes: usize,
     /// What it was like after the last event.
     pub(super) seen: Seen,
     /// The timer that is set.
@@ -40,6 +42,7 @@ impl Slot {
             version,
             waiting: BTreeMap::new(),
             is_storing: false,
+            bytes: 0,
             seen,
             timer: None,
         };

@@ -21,9 +21,13 @@ struct Running {
 }
 
 fn serve(member: &Member) -> Running {
+    serve_within(member, usize::MAX)
+}
+
+fn serve_within(member: &Member, bytes_max: usize) -> Running {
     let (draining, aborting) = (CancellationToken::new(), CancellationToken::new());
     let (metastore, ids) = (member.metastore.clone(), member.ids.clone());
-    let groups = Groups::new(member.id, metastore, ids, GroupConfig::default(), aborting);
+    let groups = Groups::new(member.id, metastore, ids, GroupConfig::default(), bytes_max, aborting);
     tokio::spawn(groups.clone().run(draining.clone()));
     Running { groups, draining }
 }
@@ -185,6 +189,33 @@ async fn what_can_never_be_recorded_is_not_called_unavailable() {
         assert_eq!(lost(&"g".into(), &refusal), StoreError::Refused(expect), "{refusal}");
     }
     assert_eq!(lost(&"g".into(), &Refusal::StaleGroup), StoreError::Lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_take_no_more_memory_than_they_may() {
+    let agent = Cluster::new().agent("a").await;
+    create_topic(&agent).await;
+    let service = serve_within(&agent, 64 << 10);
+    let mut members = Vec::new();
+    let refused = loop {
+        let name = format!("g{}", members.len());
+        match service.beat(&name, "m", 0).await {
+            Ok(joined) => members.push((name, joined.epoch)),
+            Err(error) => break error,
+        }
+        assert!(members.len() < 1_000, "there is no limit");
+    };
+    assert!(matches!(refused, GroupError::Unavailable(_)), "{refused}");
+    assert!(members.len() > 10, "{} groups fit", members.len());
+    assert_eq!(service.loaded(), members.len(), "a group that nobody may join is not there");
+    let (full, first) = (service.figure("ebb_groups_in_memory_bytes"), members[0].clone());
+    assert!((64 << 10..80 << 10).contains(&full), "{full}");
+    service.beat(&first.0, "m", first.1).await.expect("whoever is a member may stay");
+    for (name, _) in &members {
+        service.beat(name, "m", -1).await.expect("it leaves");
+    }
+    assert_eq!(service.figure("ebb_groups_in_memory_bytes"), 0);
+    service.beat("late", "m", 0).await.expect("there is room again");
 }
 
 #[tokio::test(start_paused = true)]
