@@ -18,6 +18,7 @@ use ebb_protocol::{
         consumer_group_describe_response::{Assignment, DescribedGroup, Member, TopicPartitions},
     },
 };
+use tokio::task::coop::consume_budget;
 
 use super::{
     Call,
@@ -41,20 +42,23 @@ pub(super) async fn answer(
 ) -> ConsumerGroupDescribeResponse {
     let looked = call.handlers.groups.look_at_tail().await;
     let mut room = Room::new();
-    let groups = each_once(request.group_ids, |group| group).into_iter().map(|group| {
+    let mut groups = Vec::with_capacity(request.group_ids.len());
+    for group in each_once(request.group_ids, |group| group) {
+        consume_budget().await;
         let found = looked.clone().map_err(Failure::from).and_then(|()| find(&call, &group, &mut room));
-        match found {
+        groups.push(match found {
             Ok(found) => describe(&call, group, found),
             Err(failure) => DescribedGroup::default()
                 .with_group_id(group)
                 .with_error_code(call.refuse(&failure))
                 .with_error_message(Some(failure.text())),
-        }
-    });
-    ConsumerGroupDescribeResponse::default().with_groups(groups.collect())
+        });
+    }
+    ConsumerGroupDescribeResponse::default().with_groups(groups)
 }
 
 fn find(call: &Call, group: &GroupId, room: &mut Room) -> Result<ConsumerDescription, Failure> {
+    room.take(0)?;
     match call.handlers.groups.describe(&group_id(group))? {
         Some(Description::Consumer(found)) => {
             room.take(found.members.iter().map(|(id, member)| bytes(id, member)).sum())?;

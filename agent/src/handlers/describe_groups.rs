@@ -11,6 +11,7 @@ use ebb_protocol::messages::{
     DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
     describe_groups_response::{DescribedGroup, DescribedGroupMember},
 };
+use tokio::task::coop::consume_budget;
 
 use super::{
     Call,
@@ -25,15 +26,18 @@ pub(super) async fn answer(call: Call, request: DescribeGroupsRequest) -> Descri
     let groups = &call.handlers.groups;
     let looked = groups.look_at_tail().await;
     let mut room = Room::new();
-    let described = each_once(request.groups, |group| group).into_iter().map(|group| {
-        let found = looked.clone().and_then(|()| groups.describe(&group_id(&group)));
+    let mut described = Vec::with_capacity(request.groups.len());
+    for group in each_once(request.groups, |group| group) {
+        consume_budget().await;
+        let found = looked.clone().and_then(|()| room.take(0));
+        let found = found.and_then(|()| groups.describe(&group_id(&group)));
         let found = found.and_then(|found| match &found {
             Some(Description::Classic(classic)) => room.take(bytes(classic)).map(|()| found),
             _ => Ok(found),
         });
-        describe(&call, group, found)
-    });
-    DescribeGroupsResponse::default().with_groups(described.collect())
+        described.push(describe(&call, group, found));
+    }
+    DescribeGroupsResponse::default().with_groups(described)
 }
 
 fn describe(call: &Call, group: GroupId, found: Result<Option<Description>, GroupError>) -> DescribedGroup {

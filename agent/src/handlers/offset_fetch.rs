@@ -20,6 +20,7 @@ use ebb_protocol::{
         },
     },
 };
+use tokio::task::coop::consume_budget;
 
 use super::{
     Call,
@@ -40,9 +41,12 @@ pub(super) async fn answer(call: Call, request: OffsetFetchRequest) -> OffsetFet
     let looked = call.handlers.groups.look_at_tail().await;
     let mut room = Room::new();
     if call.version >= BATCHED {
-        let groups = each_once(request.groups, |group| &group.group_id).into_iter();
-        let groups = groups.map(|group| one_group(&call, &looked, group, &mut room));
-        return OffsetFetchResponse::default().with_groups(groups.collect());
+        let mut groups = Vec::with_capacity(request.groups.len());
+        for group in each_once(request.groups, |group| &group.group_id) {
+            consume_budget().await;
+            groups.push(one_group(&call, &looked, group, &mut room));
+        }
+        return OffsetFetchResponse::default().with_groups(groups);
     }
     let topics = |topic: OffsetFetchRequestTopic| {
         OffsetFetchRequestTopics::default()
