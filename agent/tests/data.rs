@@ -7,8 +7,9 @@ use common::{
     Connection, Fixture, batch, batch_at, build, fetch, now, produce, produced, records, topic_name,
 };
 use ebb_protocol::{
-    batch::Compression,
+    batch::{BatchBuilder, Compression},
     error::ResponseError,
+    ids::Timestamp,
     messages::{
         DeleteRecordsRequest, InitProducerIdRequest, ListOffsetsRequest, MetadataRequest,
         OffsetForLeaderEpochRequest, ProducerId, StrBytes, TransactionalId,
@@ -111,6 +112,24 @@ async fn bad_batches_are_refused_with_kafkas_codes_and_leave_nothing_behind() {
     assert_eq!(produced(client.call(&request, 13).await).error_code, ResponseError::UnknownTopicId.code());
     let fetched = fetch_in(&mut client, "t", 0, 11).await;
     assert_eq!(records(fetched.records.expect("there are records")).len(), 2);
+}
+
+#[tokio::test]
+async fn records_without_a_key_are_named_where_keys_are_needed() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.tcp().await;
+    client.create_topic("compacted", 1, &[("cleanup.policy", "compact")]).await;
+    let mut builder = BatchBuilder::default();
+    for key in [Some("a"), None, Some("b"), None] {
+        builder.append(Timestamp(now()), key.map(str::as_bytes), Some(b"x"), &[]).expect("a small record");
+    }
+    let batch = builder.finish(Compression::None, None).expect("there are records");
+    for (version, expect) in [(7, vec![]), (8, vec![1, 3]), (12, vec![1, 3])] {
+        let response = client.produce("compacted", batch.bytes().clone(), version).await;
+        assert_eq!(response.error_code, ResponseError::InvalidRecord.code(), "{version}");
+        let blamed: Vec<_> = response.record_errors.iter().map(|error| error.batch_index).collect();
+        assert_eq!(blamed, expect, "{version}");
+    }
 }
 
 #[tokio::test]

@@ -25,11 +25,13 @@ const MESSAGE_CHARS_MAX: usize = 512;
 pub(super) struct Failure {
     pub(super) code: ResponseError,
     pub(super) message: String,
+    /// The records of a batch that are to blame, by their place in it; none where the whole batch is (KIP-467).
+    pub(super) records: Vec<i32>,
 }
 
 impl Failure {
     pub(super) fn new(code: ResponseError, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), records: Vec::new() }
     }
 
     /// The message as a response carries it.

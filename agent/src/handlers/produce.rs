@@ -18,7 +18,7 @@ use ebb_protocol::{
     messages::{
         ProduceRequest, ProduceResponse, decode_request, encode_produce_response,
         produce_request::PartitionProduceData,
-        produce_response::{PartitionProduceResponse, TopicProduceResponse},
+        produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
     },
 };
 use futures::FutureExt;
@@ -38,6 +38,12 @@ const VERSION_TOPIC_IDS: i16 = 13;
 
 /// The first version in which a producer may use zstd (KIP-110).
 const VERSION_ZSTD: i16 = 7;
+
+/// How many records of a batch are named that are to blame for its refusal.
+const RECORD_ERRORS_MAX: usize = 1000;
+
+/// What a compacted topic says to a record without a key.
+const NO_KEY: &str = "a compacted topic takes only records with keys";
 
 /// Takes a Produce in. What it resolves to waits for the batches to be durable.
 pub(super) async fn take_in(call: Call, body: Bytes) -> Result<Reply, ConnectionError> {
@@ -189,6 +195,12 @@ impl Produce {
     fn refuse(&mut self, response: &mut PartitionProduceResponse, failure: &Failure) {
         response.error_code = self.call.refuse(failure);
         response.error_message = Some(failure.text());
+        let blamed = failure.records.iter().map(|&place| {
+            BatchIndexAndErrorMessage::default()
+                .with_batch_index(place)
+                .with_batch_index_error_message(Some(failure.text()))
+        });
+        response.record_errors = blamed.collect();
         self.failed.get_or_insert_with(|| failure.message.clone());
     }
 }
@@ -282,15 +294,19 @@ fn check_timestamps(batch: &RecordBatch, settings: &TopicSettings, now: Timestam
     Ok(())
 }
 
-/// A compacted topic keeps the latest record of each key, so every record needs one.
+/// A compacted topic keeps the latest record of each key, so every record needs one. Those without are named, so that
+/// the producer can send the others again.
 fn check_keys(batch: &RecordBatch) -> Result<(), Failure> {
-    for record in batch.decode(DECOMPRESSED_BYTES_MAX)? {
-        if record?.key.is_none() {
-            let message = "a compacted topic takes only records with keys";
-            return Err(Failure::new(ResponseError::InvalidRecord, message));
+    let mut records = Vec::new();
+    for (place, record) in (0..).zip(batch.decode(DECOMPRESSED_BYTES_MAX)?) {
+        if record?.key.is_none() && records.len() < RECORD_ERRORS_MAX {
+            records.push(place);
         }
     }
-    Ok(())
+    if records.is_empty() {
+        return Ok(());
+    }
+    Err(Failure { records, ..Failure::new(ResponseError::InvalidRecord, NO_KEY) })
 }
 
 fn codec(compression: TopicCompression) -> Option<Compression> {
