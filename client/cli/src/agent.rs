@@ -144,6 +144,9 @@ fn tune(config: &mut AgentConfig, tuning: Tuning) {
         let size = tuning.cache_disk.map_or(CACHE_DISK_BYTES, |size| size.as_u64());
         broker.cache_disk = Some((directory, size));
     }
+    let topics = &mut config.topics;
+    topics.partitions = tuning.default_partitions.unwrap_or(topics.partitions);
+    topics.auto_create = tuning.auto_create_topics.unwrap_or(topics.auto_create);
 }
 
 /// The object store's URL for a data directory.

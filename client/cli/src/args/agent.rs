@@ -4,9 +4,12 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use clap::Args;
+use clap::{Args, value_parser};
+use ebb_metastore::limits::PARTITIONS_PER_TOPIC_MAX;
 use serde::Deserialize;
 
+/// How many partitions a topic may get when nobody says how many.
+const DEFAULT_PARTITIONS_MAX: i64 = PARTITIONS_PER_TOPIC_MAX as i64;
 /// Where `ebb dev` keeps its data when nothing else is said.
 pub(super) const DATA_DIR_DEFAULT: &str = "./ebb-data";
 
@@ -104,6 +107,13 @@ pub(crate) struct Tuning {
     /// Size of the read cache's disk tier [default: 16GiB]
     #[arg(long, env = "EBB_CACHE_DISK", value_name = "SIZE")]
     pub(crate) cache_disk: Option<ByteSize>,
+    /// Partitions of a topic when nobody says how many [default: 1]
+    #[arg(long, env = "EBB_DEFAULT_PARTITIONS", value_name = "COUNT",
+        value_parser = value_parser!(i32).range(1..=DEFAULT_PARTITIONS_MAX))]
+    pub(crate) default_partitions: Option<i32>,
+    /// Whether a topic is created when a client asks for one that is not there [default: true]
+    #[arg(long, env = "EBB_AUTO_CREATE_TOPICS", value_name = "BOOL")]
+    pub(crate) auto_create_topics: Option<bool>,
 }
 
 impl Tuning {
@@ -117,6 +127,8 @@ impl Tuning {
             cache_memory: self.cache_memory.or(file.cache_memory),
             cache_dir: self.cache_dir.or(file.cache_dir),
             cache_disk: self.cache_disk.or(file.cache_disk),
+            default_partitions: self.default_partitions.or(file.default_partitions),
+            auto_create_topics: self.auto_create_topics.or(file.auto_create_topics),
         }
     }
 }
