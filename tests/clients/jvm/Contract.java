@@ -116,8 +116,13 @@ public final class Contract {
         settings.put("auto.offset.reset", "earliest");
         settings.put("enable.auto.commit", "false");
         settings.put("group.protocol", options.all().getOrDefault("protocol", "classic"));
-        if (!options.all().containsKey("protocol")) {
+        if (settings.get("group.protocol").equals("classic")) {
             settings.put("heartbeat.interval.ms", "300");
+            settings.put("session.timeout.ms", options.all().getOrDefault("session", "45000"));
+            settings.put("partition.assignment.strategy", assignors(options));
+        }
+        if (options.all().containsKey("instance")) {
+            settings.put("group.instance.id", options.get("instance"));
         }
         try (var consumer = consumer(settings)) {
             Member member = new Member(consumer);
@@ -127,6 +132,16 @@ public final class Contract {
             }
             member.run(count);
         }
+    }
+
+    private static List<String> assignors(Options options) {
+        String kafka = "org.apache.kafka.clients.consumer.";
+        return switch (options.all().getOrDefault("assignor", "")) {
+            case "range" -> List.of(kafka + "RangeAssignor");
+            case "roundrobin" -> List.of(kafka + "RoundRobinAssignor");
+            case "cooperative-sticky" -> List.of(kafka + "CooperativeStickyAssignor");
+            default -> List.of(kafka + "RangeAssignor", kafka + "CooperativeStickyAssignor");
+        };
     }
 
     /** A member of a group: it knows what it has printed and commits exactly that. */
@@ -161,10 +176,14 @@ public final class Contract {
         private void tellAssignment() {
             if (!told.equals(consumer.assignment())) {
                 told = Set.copyOf(consumer.assignment());
-                TreeSet<Integer> partitions =
-                        told.stream().map(TopicPartition::partition).collect(Collectors.toCollection(TreeSet::new));
-                step("assigned", ",\"partitions\":" + partitions);
+                tell("assigned", told);
             }
+        }
+
+        private static void tell(String step, Collection<TopicPartition> which) {
+            TreeSet<Integer> partitions =
+                    which.stream().map(TopicPartition::partition).collect(Collectors.toCollection(TreeSet::new));
+            step(step, ",\"partitions\":" + partitions);
         }
 
         @Override
@@ -172,6 +191,7 @@ public final class Contract {
             positions.keySet().retainAll(consumer.assignment());
             consumer.commitSync(positions);
             revoked.forEach(positions::remove);
+            tell("revoked", revoked);
         }
 
         @Override

@@ -58,10 +58,13 @@ class Member:
         settings = {"bootstrap.servers": options.bootstrap, "group.id": options.group,
                     "auto.offset.reset": "earliest", "enable.auto.commit": False, "group.protocol": options.protocol}
         if options.protocol == "classic":
-            settings |= {"heartbeat.interval.ms": 300}
+            settings |= {"heartbeat.interval.ms": 300, "session.timeout.ms": options.session,
+                         "partition.assignment.strategy": options.assignor or "range,roundrobin"}
+        if options.instance:
+            settings |= {"group.instance.id": options.instance}
         self.consumer = Consumer(settings)
         self.positions = {}
-        self.consumer.subscribe([options.topic], on_revoke=self.revoked)
+        self.consumer.subscribe([options.topic], on_revoke=self.revoked, on_lost=self.lost)
 
     def run(self, count, end):
         """Reads `count` records, or until the end is set."""
@@ -85,9 +88,14 @@ class Member:
             self.consumer.commit(offsets=list(self.positions.values()), asynchronous=False)
         self.positions = {}
 
-    def revoked(self, _consumer, _partitions):
+    def revoked(self, _consumer, partitions):
         """Before partitions are taken away."""
         self.commit()
+        contract.step("revoked", partitions=sorted(partition.partition for partition in partitions))
+
+    def lost(self, _consumer, _partitions):
+        """When partitions were taken away already: others go on from the last commit."""
+        self.positions = {}
 
 
 def answer(futures):

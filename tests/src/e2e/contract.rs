@@ -115,13 +115,14 @@ impl Foreign {
     pub fn find(self, test: &str, broker: SocketAddr) -> Option<Program> {
         let tool = self.tool().find(test)?;
         let script = |name: &str| repository("tests/clients").join(name);
+        let brokers = broker.to_string();
         let words = match self {
-            Self::Jvm => return Some(Program { words: jvm(tool, "Contract"), modules: None, broker }),
+            Self::Jvm => return Some(Program { words: jvm(tool, "Contract"), modules: None, brokers }),
             Self::FranzGo => vec![tool.join("franz")],
             Self::Sarama => vec![tool.join("sarama")],
             Self::Kafkajs => {
                 let words = vec!["node".into(), script("node/kafkajs.js")];
-                return Some(Program { words, modules: Some(tool.join("node_modules")), broker });
+                return Some(Program { words, modules: Some(tool.join("node_modules")), brokers });
             }
             Self::KafkaPython => vec![tool, script("python/with_kafka_python.py")],
             Self::Aiokafka => vec![tool, script("python/with_aiokafka.py")],
@@ -129,7 +130,7 @@ impl Foreign {
             Self::Rdkafka => vec![tool.join("rdkafka")],
             Self::Rskafka => vec![tool.join("rskafka")],
         };
-        Some(Program { words, modules: None, broker })
+        Some(Program { words, modules: None, brokers })
     }
 }
 
@@ -148,10 +149,18 @@ pub struct Program {
     words: Vec<PathBuf>,
     /// Where Node.js finds its modules.
     modules: Option<PathBuf>,
-    broker: SocketAddr,
+    /// The brokers that it is told of.
+    brokers: String,
 }
 
 impl Program {
+    /// The same, told of one more broker.
+    #[must_use]
+    pub fn also(mut self, broker: SocketAddr) -> Self {
+        self.brokers = format!("{},{broker}", self.brokers);
+        self
+    }
+
     /// Plays a scenario to its end, which has to be a good one.
     ///
     /// # Panics
@@ -185,7 +194,7 @@ impl Program {
             }
         });
         let stdin = child.stdin.take();
-        Member { child, stdin, steps, errors, assigned: Vec::new(), read: Vec::new() }
+        Member { child, stdin, steps, errors, assigned: Vec::new(), revoked: Vec::new(), read: Vec::new() }
     }
 
     fn complete<'a>(
@@ -197,7 +206,7 @@ impl Program {
         if let Some(modules) = &self.modules {
             command.env("NODE_PATH", modules);
         }
-        command.args(&self.words[1..]).args([scenario, "--bootstrap", &self.broker.to_string()]);
+        command.args(&self.words[1..]).args([scenario, "--bootstrap", &self.brokers]);
         for (name, value) in options {
             command.args([&format!("--{name}"), *value]);
         }
@@ -227,6 +236,8 @@ pub enum Step {
     Record(Read),
     /// The partitions that the member has now.
     Assigned(Vec<i32>),
+    /// The partitions that are taken away from the member.
+    Revoked(Vec<i32>),
     /// An administrative answer was right.
     Right(String),
 }
@@ -246,6 +257,7 @@ impl Step {
         match (whole.step.as_str(), whole.count, whole.partitions) {
             ("produced", Some(count), _) => Self::Produced(count),
             ("assigned", _, Some(partitions)) => Self::Assigned(partitions),
+            ("revoked", _, Some(partitions)) => Self::Revoked(partitions),
             ("record", ..) => Self::Record(serde_json::from_str(line).expect("a record has all its fields")),
             _ => Self::Right(whole.step),
         }
@@ -279,6 +291,7 @@ pub struct Member {
     steps: Receiver<Step>,
     errors: NamedTempFile,
     assigned: Vec<i32>,
+    revoked: Vec<i32>,
     read: Vec<Read>,
 }
 
@@ -287,6 +300,12 @@ impl Member {
     pub fn assigned(&mut self) -> &[i32] {
         self.update();
         &self.assigned
+    }
+
+    /// All partitions that were ever taken away from it, as far as it tells of that.
+    pub fn revoked(&mut self) -> &[i32] {
+        self.update();
+        &self.revoked
     }
 
     /// What it has read so far.
@@ -299,6 +318,7 @@ impl Member {
         for step in self.steps.try_iter() {
             match step {
                 Step::Assigned(partitions) => self.assigned = partitions,
+                Step::Revoked(mut partitions) => self.revoked.append(&mut partitions),
                 Step::Record(read) => self.read.push(read),
                 Step::Produced(_) | Step::Right(_) => {}
             }

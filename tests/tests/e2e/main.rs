@@ -2,12 +2,14 @@
 
 mod bad_input;
 mod clients;
+mod cluster;
 mod contract;
 mod crash;
 mod flights;
 mod groups;
 mod idle;
 mod members;
+mod rebalances;
 mod remote;
 mod sharing;
 mod streams;

@@ -16,7 +16,7 @@ const GROUP_MAX: Duration = Duration::from_secs(90);
 /// Pause between two looks at the members of a group.
 const POLL: Duration = Duration::from_millis(10);
 /// Partitions of the topic that a group shares.
-const SHARED: i32 = 6;
+pub(crate) const SHARED: i32 = 6;
 
 #[tokio::test]
 async fn jvm_classic() {
@@ -144,11 +144,11 @@ async fn rebalances(server: &Server<'_>, client: &Client, program: &Program, gro
 }
 
 /// The different records that members have read.
-fn seen(members: &mut [&mut Member]) -> BTreeSet<Read> {
+pub(crate) fn seen(members: &mut [&mut Member]) -> BTreeSet<Read> {
     members.iter_mut().flat_map(|member| member.read().to_vec()).collect()
 }
 
-async fn until(server: &Server<'_>, what: &str, mut reached: impl FnMut() -> bool) {
+pub(crate) async fn until(server: &Server<'_>, what: &str, mut reached: impl FnMut() -> bool) {
     let waiting = async {
         while !reached() {
             tokio::time::sleep(POLL).await;

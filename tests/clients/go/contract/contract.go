@@ -15,9 +15,9 @@ import (
 
 // Options of the command line.
 type Options struct {
-	Scenario, Bootstrap, Topic, Group, Protocol string
-	Codecs                                      []string
-	Count                                       int
+	Scenario, Bootstrap, Topic, Group, Protocol, Assignor, Instance string
+	Codecs                                                          []string
+	Count, Session                                                  int
 }
 
 // Parse reads the command line.
@@ -31,6 +31,9 @@ func Parse() Options {
 	flags.StringVar(&o.Topic, "topic", "", "topic")
 	flags.StringVar(&o.Group, "group", "", "group")
 	flags.StringVar(&o.Protocol, "protocol", "classic", "protocol of the group")
+	flags.StringVar(&o.Assignor, "assignor", "", "assignor of a classic group")
+	flags.StringVar(&o.Instance, "instance", "", "static identity of the member")
+	flags.IntVar(&o.Session, "session", 45000, "session time-out in milliseconds")
 	flags.IntVar(&o.Count, "count", 0, "number of records")
 	codecs := flags.String("codecs", "none", "codecs to produce with")
 	_ = flags.Parse(os.Args[2:])
@@ -80,12 +83,15 @@ func Record(partition int32, offset int64, key, value []byte) {
 }
 
 // Assigned tells what the member has now.
-func Assigned(partitions []int32) {
+func Assigned(partitions []int32) { tell("assigned", partitions) }
+
+// Revoked tells what is taken away from the member.
+func Revoked(partitions []int32) { tell("revoked", partitions) }
+
+func tell(step string, partitions []int32) {
+	partitions = append([]int32{}, partitions...)
 	slices.Sort(partitions)
-	if partitions == nil {
-		partitions = []int32{}
-	}
-	print(map[string]any{"step": "assigned", "partitions": partitions})
+	print(map[string]any{"step": step, "partitions": partitions})
 }
 
 // Check ends the program unless the answer is the expected one, and tells the step otherwise.

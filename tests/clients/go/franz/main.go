@@ -6,6 +6,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ func main() {
 }
 
 func connect(o contract.Options, more ...kgo.Opt) *kgo.Client {
-	client, err := kgo.NewClient(append(more, kgo.SeedBrokers(o.Bootstrap))...)
+	client, err := kgo.NewClient(append(more, kgo.SeedBrokers(strings.Split(o.Bootstrap, ",")...))...)
 	contract.Must(err)
 	return client
 }
@@ -91,6 +92,9 @@ func (m *member) change(now bool) func(context.Context, *kgo.Client, map[string]
 			m.commit(client)
 		}
 		for _, partitions := range changed {
+			if !now {
+				contract.Revoked(partitions)
+			}
 			for _, partition := range partitions {
 				if now {
 					m.partitions[partition] = true
@@ -120,6 +124,23 @@ func (m *member) commit(client *kgo.Client) {
 	m.printed = nil
 }
 
+var balancers = map[string]kgo.GroupBalancer{
+	"range": kgo.RangeBalancer(), "roundrobin": kgo.RoundRobinBalancer(),
+	"cooperative-sticky": kgo.CooperativeStickyBalancer(),
+}
+
+// What a member says of itself when it joins.
+func identity(o contract.Options) []kgo.Opt {
+	opts := []kgo.Opt{kgo.SessionTimeout(time.Duration(o.Session) * time.Millisecond)}
+	if o.Assignor != "" {
+		opts = append(opts, kgo.Balancers(balancers[o.Assignor]))
+	}
+	if o.Instance != "" {
+		opts = append(opts, kgo.InstanceID(o.Instance))
+	}
+	return opts
+}
+
 func consume(o contract.Options) {
 	m := &member{partitions: map[int32]bool{}}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -134,13 +155,15 @@ func consume(o contract.Options) {
 			cancel()
 		}()
 	}
-	client := connect(o, kgo.WithContext(context.WithoutCancel(ctx)), kgo.ConsumeTopics(o.Topic),
+	client := connect(o, append(identity(o), kgo.WithContext(context.WithoutCancel(ctx)), kgo.ConsumeTopics(o.Topic),
 		kgo.ConsumerGroup(o.Group), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(),
 		kgo.HeartbeatInterval(300*time.Millisecond), kgo.OnPartitionsAssigned(m.change(true)),
-		kgo.OnPartitionsRevoked(m.change(false)), kgo.OnPartitionsLost(m.lost))
+		kgo.OnPartitionsRevoked(m.change(false)), kgo.OnPartitionsLost(m.lost))...)
 	for left := o.Count; left > 0 && ctx.Err() == nil; {
 		fetches := client.PollRecords(ctx, left)
-		if err := fetches.Err(); err != nil && !errors.Is(err, context.Canceled) {
+		// It tells of a group that it could not join, and tries again by itself.
+		var session *kgo.ErrGroupSession
+		if err := fetches.Err(); err != nil && !errors.Is(err, context.Canceled) && !errors.As(err, &session) {
 			contract.Fail(err.Error())
 		}
 		m.Lock()
