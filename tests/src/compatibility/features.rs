@@ -37,6 +37,11 @@ pub(super) const FEATURES: &[[&str; 3]] = &[
         "A commit log in the bucket that every agent may append to.",
         "DescribeQuorum tells of it; controller APIs (Vote, Fetch of the metadata log, BrokerRegistration and others) are not listed.",
     ],
+    [
+        "Internal topics: `__consumer_offsets`, `__transaction_state`",
+        "Groups and their offsets are in the metastore.",
+        "No topic is internal; offsets are read with OffsetFetch.",
+    ],
     ["ZooKeeper", "Kafka itself gave it up in 4.0.", "Tools that ask for it cannot be used."],
     [
         "Inter-broker APIs (LeaderAndIsr, UpdateMetadata, AlterPartition, Envelope and others)",
@@ -52,6 +57,11 @@ pub(super) const FEATURES: &[[&str; 3]] = &[
         "Dynamic settings of brokers",
         "An agent's settings come from its command line, environment and file.",
         "They can be described, and altering them is refused by name.",
+    ],
+    [
+        "`group.min.session.timeout.ms`, `group.max.session.timeout.ms`",
+        "As Kafka's defaults are: 6 seconds to 30 minutes.",
+        "INVALID_SESSION_TIMEOUT outside of these.",
     ],
     [
         "Quotas",
