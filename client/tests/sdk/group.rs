@@ -148,6 +148,26 @@ async fn only_what_its_user_is_done_with_is_committed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_commit_that_is_late_does_not_undo_a_younger_one() {
+    let fake = Fake::new(1, RTT);
+    fill(&fake, 1, 10, 20);
+    let mut consumer = member(&fake.client().await);
+    take(&mut consumer, 3).await;
+    // The consumer's own commit of 2 is refused until it waits long before it tries again.
+    fake.state.lock().group.refuse_commits.extend([ErrorCode::CoordinatorLoadInProgress; 6]);
+    while !fake.state.lock().group.refuse_commits.is_empty() {
+        tokio::time::sleep(RTT).await;
+    }
+    take(&mut consumer, 5).await;
+    consumer.commit().await.expect("the cluster answers");
+    let committed = || fake.state.lock().group.committed.get(&0).copied();
+    assert_eq!(committed(), Some(8));
+    // Longer than the wait between two attempts, shorter than the time to the consumer's next commit.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(committed(), Some(8), "the older commit has not come after it");
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_commits_himself_is_left_alone() {
     let fake = Fake::new(1, RTT);
     fill(&fake, 1, 10, 20);

@@ -64,6 +64,8 @@ pub(super) struct Member {
     state: Mutex<State>,
     /// Told when the coordinator should hear something before the next heartbeat is due.
     nudge: Notify,
+    /// Held while offsets are committed: an older commit that is tried again must not undo a younger one.
+    committing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +95,7 @@ impl Member {
             id,
             state: Mutex::new(State { epoch: JOINS, ..State::default() }),
             nudge: Notify::new(),
+            committing: tokio::sync::Mutex::default(),
         }
     }
 
@@ -284,8 +287,9 @@ impl Member {
         }
     }
 
-    /// Commits what the user is done with, of all partitions or of these.
+    /// Commits what the user is done with, of all partitions or of these, after a commit that is under way.
     pub(super) async fn commit(&self, keys: Option<&[Key]>) -> Result<(), Error> {
+        let _turn = self.committing.lock().await;
         let offsets = self.progress.lock().uncommitted(keys);
         if offsets.is_empty() {
             return Ok(());
