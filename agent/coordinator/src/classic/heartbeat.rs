@@ -49,8 +49,11 @@ impl ClassicMachine {
         if let Some(member) = self.members.get_mut(id) {
             member.renew_session(now);
         }
-        // A generation that was given up before it was recorded commits as the one before it.
-        Ok(CommitFence::Classic(id.clone(), self.recorded_generation))
+        // A generation that was given up before it was recorded commits as the one before it. Which epoch is that of a
+        // member of the consumer group that this was, the metastore knows.
+        let is_epoch = self.is_taken_over && self.inherited.contains(id);
+        let generation = if is_epoch { generation } else { self.recorded_generation };
+        Ok(CommitFence::Classic(id.clone(), generation))
     }
 
     /// Makes sure that a member is one of the present generation.
@@ -61,7 +64,13 @@ impl ClassicMachine {
         generation: i32,
     ) -> Result<(), GroupError> {
         self.check_member(id, instance)?;
-        if generation == self.generation { Ok(()) } else { Err(GroupError::IllegalGeneration) }
+        // They are to be told to join again, not that they are strangers.
+        let is_earlier_epoch = self.is_taken_over && generation < self.generation;
+        if generation == self.generation || is_earlier_epoch {
+            Ok(())
+        } else {
+            Err(GroupError::IllegalGeneration)
+        }
     }
 
     /// Makes sure that there is such a member, and that no other has taken its instance id.

@@ -61,6 +61,8 @@ pub struct ClassicMachine {
     config: ClassicConfig,
     protocol_type: String,
     generation: i32,
+    /// The generation is the epoch of the consumer group that this was: members may believe in one before.
+    is_taken_over: bool,
     protocol: Option<String>,
     leader: Option<MemberId>,
     phase: Phase,
@@ -95,6 +97,7 @@ impl ClassicMachine {
             config,
             protocol_type: String::new(),
             generation: 0,
+            is_taken_over: false,
             protocol: None,
             leader: None,
             phase: Phase::Empty,
@@ -149,6 +152,7 @@ impl ClassicMachine {
     ) -> Self {
         let mut machine = Self::load(shared, members, config, now);
         machine.inherited = std::mem::take(&mut machine.recorded).into_keys().collect();
+        machine.is_taken_over = true;
         machine.rebalance(now, &mut Effects::default());
         machine
     }

@@ -139,6 +139,7 @@ impl ClassicMachine {
     /// Generations begin anew after the last one; 0 is that of a group that never had any.
     fn next_generation(&mut self) {
         self.generation = self.generation.checked_add(1).unwrap_or(1);
+        self.is_taken_over = false;
     }
 
     /// The longest that any member may take to rejoin.

@@ -95,11 +95,10 @@ impl ConsumerMachine {
         let first = members.values().next()?;
         let mut names = first.protocols.iter().map(|(name, _)| name);
         let protocol = names.find(|name| members.values().all(|member| speaks(member, name)))?.clone();
-        let epochs = self.members.values().map(|member| member.record.epoch);
         let shared = ClassicGroup {
             protocol_type: PROTOCOL_TYPE.to_owned(),
-            // What most of them believe in: they are told to join again, not that they are strangers.
-            generation: epochs.max().unwrap_or(self.shared.epoch).max(0),
+            // Generations go on where epochs ended, also when no member that is left has come that far.
+            generation: self.shared.epoch,
             protocol: Some(protocol),
             leader: members.keys().next().cloned(),
         };

@@ -280,6 +280,27 @@ fn a_classic_group_is_upgraded_and_downgraded_online() {
 }
 
 #[test]
+fn generations_go_on_where_epochs_ended() {
+    for reloads in [false, true] {
+        let mut desk = classic();
+        assert_eq!(desk.join_new("a"), Ok(2));
+        assert_eq!(desk.join_new("b"), Ok(3));
+        // The classic member has not come to know of epochs 2 to 5.
+        assert_eq!(desk.beat_new("a", -1), Ok(-1));
+        assert_eq!(desk.beat_new("b", -1), Ok(-1));
+        if reloads {
+            desk.reload();
+        }
+        assert_eq!(desk.beat_classic("c", 1), Err(GroupError::RebalanceInProgress));
+        let (again, earlier) = (desk.join_new("b"), 5);
+        assert!(again.as_ref().is_ok_and(|epoch| *epoch > earlier), "{again:?}");
+        assert_eq!(desk.beat_new("b", -1), Ok(-1));
+        let generation = desk.join_classic("c").expect("it joins again");
+        assert!(generation > 6, "{generation}");
+    }
+}
+
+#[test]
 fn an_upgrade_waits_for_the_generation_that_is_being_recorded() {
     let mut desk = Desk::new();
     assert_eq!(desk.join_classic("new"), Ok(1));
