@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use ebb_coordinator::Event;
 use ebb_metastore::state::State;
-use ebb_protocol::ids::{AgentEpoch, GroupId};
+use ebb_protocol::{
+    ids::{AgentEpoch, GroupId},
+    planted::{Bug, is_planted},
+};
 
 use super::Groups;
 
@@ -52,6 +55,9 @@ impl Groups {
 
     /// Lets go of the groups that have moved.
     fn let_go(&self) {
+        if is_planted(Bug::GroupKeptAfterMove) {
+            return;
+        }
         let mut slots: Vec<_> = self.table.lock().slots.values().cloned().collect();
         self.metastore.read(|state| slots.retain(|slot| !self.holds(state, &slot.group)));
         for slot in slots {

@@ -25,7 +25,10 @@ use ebb_metastore::{
     outcome::{Outcome, Refusal},
     state::State,
 };
-use ebb_protocol::ids::{AgentId, GroupId, IdSource, Timestamp};
+use ebb_protocol::{
+    ids::{AgentId, GroupId, IdSource, Timestamp},
+    planted::{Bug, is_planted},
+};
 use parking_lot::Mutex;
 use tokio::{
     sync::oneshot,
@@ -318,10 +321,21 @@ impl Groups {
     /// Records changes, and tells the machine what became of them.
     fn record(self: &Arc<Self>, slot: Arc<Slot>, version: u64, changes: Vec<GroupChange>) {
         let this = self.clone();
+        let version = if is_planted(Bug::GroupKeptAfterMove) {
+            self.metastore.read(|state| state.group(&slot.group).map_or(0, |group| group.version))
+        } else {
+            version
+        };
         let update = UpdateGroup { group: slot.group.clone(), version, changes };
         tokio::spawn(async move {
             let submission =
                 Submission { commands: vec![Command::UpdateGroup(update)], ..Submission::default() };
+            if is_planted(Bug::GroupAnswerBeforeStored) {
+                this.stored(&slot, Ok(version + 1));
+                // Nobody asks what became of it.
+                drop(this.metastore.submit(submission).await);
+                return;
+            }
             let recorded = tokio::select! {
                 biased;
                 () = this.aborting.cancelled() => return,

@@ -10,7 +10,10 @@ use ebb_metastore::{
     outcome::{Outcome, Refusal},
     state::GroupBody,
 };
-use ebb_protocol::ids::{GroupId, MemberId, PartitionIndex, TopicId};
+use ebb_protocol::{
+    ids::{GroupId, MemberId, PartitionIndex, TopicId},
+    planted::{Bug, is_planted},
+};
 
 use super::Groups;
 
@@ -48,6 +51,11 @@ impl Groups {
         }
         let is_epoch = matches!(fence, CommitFence::Consumer(..));
         let command = Command::CommitOffsets(CommitOffsets { group: group.clone(), fence, offsets });
+        if is_planted(Bug::CommitAckBeforeDurable) {
+            let metastore = self.metastore.clone();
+            tokio::spawn(async move { metastore.submit_patiently(vec![command]).await });
+            return Ok(());
+        }
         // Of commits there are many, and one append can carry thousands.
         let committed = self.metastore.submit_patiently(vec![command]).await;
         outcome(committed)?.map_err(|refusal| match refusal {
@@ -104,6 +112,9 @@ impl Groups {
 
     fn fence(self: &Arc<Self>, group: &GroupId, committer: &Committer) -> Result<CommitFence, GroupError> {
         let member = MemberId::from(&*committer.member);
+        if is_planted(Bug::CommitUnfenced) {
+            return Ok(CommitFence::Classic(member, committer.generation));
+        }
         let instance = committer.instance.as_deref();
         self.look(group, |machine, now| machine.check_commit(now, &member, instance, committer.generation))?
     }

@@ -42,11 +42,29 @@ pub enum Bug {
     UnknownIsFailed,
     /// A replica that slept too long believes what it learns.
     BelieveAfterSleep,
+    /// Offsets are committed whoever the member is, and in whatever generation.
+    CommitUnfenced,
+    /// A commit of offsets is acknowledged before it is durable.
+    CommitAckBeforeDurable,
+    /// Commands about a group take effect whoever coordinates it.
+    CoordinatorUnchecked,
+    /// Updates of a group take effect whatever they were computed from.
+    GroupVersionUnchecked,
+    /// An agent goes on with a group that has moved to another one, and is believed.
+    GroupKeptAfterMove,
+    /// Members are answered before what they were told is recorded.
+    GroupAnswerBeforeStored,
+    /// Snapshots lack committed offsets.
+    SnapshotWithoutOffsets,
+    /// Committed offsets are read, as all of groups, without a look at the log's tail.
+    CommittedFromReplica,
+    /// A member of KIP-848 is given partitions that others have not given up yet.
+    HandedOverTooSoon,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 28] = [
         Self::AckBeforeDurable,
         Self::IgnoreFailedUpload,
         Self::NoDeduplication,
@@ -66,6 +84,15 @@ impl Bug {
         Self::InlineBodyUnshifted,
         Self::UnknownIsFailed,
         Self::BelieveAfterSleep,
+        Self::CommitUnfenced,
+        Self::CommitAckBeforeDurable,
+        Self::CoordinatorUnchecked,
+        Self::GroupVersionUnchecked,
+        Self::GroupKeptAfterMove,
+        Self::GroupAnswerBeforeStored,
+        Self::SnapshotWithoutOffsets,
+        Self::CommittedFromReplica,
+        Self::HandedOverTooSoon,
     ];
 }
 

@@ -1,7 +1,10 @@
 //! Commands about consumer groups. Only a group's coordinator may change it, and a commit must come from a current
 //! member: both are judged here, against the state, so no agent that lives in the past can do harm.
 
-use ebb_protocol::ids::GroupId;
+use ebb_protocol::{
+    ids::GroupId,
+    planted::{Bug, is_planted},
+};
 
 use crate::{
     command::{CommitFence, CommitOffsets, DeleteOffsets, UpdateGroup},
@@ -20,7 +23,7 @@ impl State {
         self.check_coordinator(entry, &update.group)?;
         let none = Group::default();
         let group = self.groups.get(&update.group).unwrap_or(&none);
-        if group.version != update.version {
+        if group.version != update.version && !is_planted(Bug::GroupVersionUnchecked) {
             return Err(Refusal::StaleGroup);
         }
         let members = group.members.after(&group.body, &update.changes)?;
@@ -122,7 +125,8 @@ impl State {
 
     fn check_coordinator(&self, entry: &Entry, group: &GroupId) -> Result<(), Refusal> {
         let holds = self.coordinator(group).is_some_and(|agent| agent.id == entry.agent);
-        if holds { Ok(()) } else { Err(Refusal::NotCoordinator) }
+        let is_planted = is_planted(Bug::CoordinatorUnchecked) || is_planted(Bug::GroupKeptAfterMove);
+        if holds || is_planted { Ok(()) } else { Err(Refusal::NotCoordinator) }
     }
 
     /// Checks that a group may come to count `bytes`. What does not grow always may.
@@ -146,6 +150,9 @@ impl State {
 
 /// Checks on whose behalf offsets are committed.
 fn check_fence(body: Option<&GroupBody>, fence: &CommitFence) -> Result<(), Refusal> {
+    if is_planted(Bug::CommitUnfenced) {
+        return Ok(());
+    }
     let (member, epoch) = match fence {
         CommitFence::Simple if body.is_none_or(|body| body.members() == 0) => return Ok(()),
         CommitFence::Simple => return Err(Refusal::UnknownMember),

@@ -3,7 +3,10 @@
 //! and gets those of its partitions that nobody holds any more. Knows one member, and of others only who owns what.
 
 use ebb_metastore::command::{ConsumerMember, Partitions};
-use ebb_protocol::ids::TopicPartition;
+use ebb_protocol::{
+    ids::TopicPartition,
+    planted::{Bug, is_planted},
+};
 
 use super::partitions::{PartitionSet, each, from_set, to_set};
 
@@ -29,6 +32,7 @@ pub(super) fn step(
         next.revoking = from_set(&given_up);
         return next;
     }
+    let is_free = |partition: &TopicPartition| is_free(partition) || is_planted(Bug::HandedOverTooSoon);
     kept.extend(target.difference(&assigned).filter(|partition| is_free(partition)));
     next.assigned = from_set(&kept);
     next.revoking.clear();

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ebb_protocol::ids::{GroupId, PartitionIndex, Timestamp, TopicId};
+use ebb_protocol::{
+    ids::{GroupId, PartitionIndex, Timestamp, TopicId},
+    planted::{Bug, is_planted},
+};
 use serde::{Deserialize, Serialize};
 
 use super::State;
@@ -158,6 +161,9 @@ impl Group {
     }
 
     fn rebuild(&mut self) {
+        if is_planted(Bug::SnapshotWithoutOffsets) {
+            self.offsets.clear();
+        }
         self.members = Tally::of(&self.body);
         self.kept = KeptTally::default();
         for kept in self.offsets.values().flat_map(BTreeMap::values) {
