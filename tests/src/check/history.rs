@@ -40,6 +40,16 @@ pub enum Action {
     Send(Send),
     /// Read records.
     Read(Read),
+    /// Committed an offset on behalf of a group's member.
+    Commit(Commit),
+    /// Asked for a group's committed offset.
+    Committed(Committed),
+    /// Deleted a group's committed offset.
+    DeleteOffset(DeleteOffset),
+    /// Was given a partition by its group.
+    Own(Own),
+    /// Processed records on behalf of a group.
+    Consume(Consume),
 }
 
 /// Records sent to one partition together.
@@ -72,6 +82,69 @@ pub struct Read {
     pub high_watermark: Option<i64>,
     /// Whether this belongs to the complete read of the partition after everything had come to rest.
     pub last: bool,
+}
+
+/// An offset committed for one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The group: a number for each group of the history.
+    pub group: u32,
+    /// The partition.
+    pub partition: u32,
+    /// The generation (classic) or member epoch (KIP-848) on whose behalf.
+    pub generation: i32,
+    /// The offset.
+    pub offset: i64,
+    /// What was committed with it: no two commits of a history have the same.
+    pub metadata: String,
+}
+
+/// A group's committed offset of one partition, as it was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Committed {
+    /// The group.
+    pub group: u32,
+    /// The partition.
+    pub partition: u32,
+    /// The generation or member epoch of a member that begins to own the partition; `None` for anybody else.
+    pub taking: Option<i32>,
+    /// Offset and metadata; `None` when there was none.
+    pub found: Option<(i64, String)>,
+}
+
+/// The end of a group's committed offset of one partition.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeleteOffset {
+    /// The group.
+    pub group: u32,
+    /// The partition.
+    pub partition: u32,
+}
+
+/// A partition that a process owns from now on. Its end is not noted: a member may not know it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Own {
+    /// The group.
+    pub group: u32,
+    /// The partition.
+    pub partition: u32,
+    /// The generation or member epoch as of which it does.
+    pub generation: i32,
+}
+
+/// Records that a group's member processed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Consume {
+    /// The group.
+    pub group: u32,
+    /// The partition.
+    pub partition: u32,
+    /// The offset asked for.
+    pub from: i64,
+    /// The log start offset that came with them: what is below it cannot be processed any more.
+    pub log_start: i64,
+    /// Offset and value of each record; no value when its bytes are damaged.
+    pub records: Vec<(i64, Option<u64>)>,
 }
 
 /// Writes a history, a line an operation.

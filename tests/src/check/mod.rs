@@ -12,13 +12,21 @@
 //! | a producer's records keep their order | [`Rule::ProducerOrder`] |
 //! | a reader moves forward without skipping | [`Rule::ReadBackwards`], [`Rule::ReadSkipped`] |
 //! | bytes come back as they were sent | [`Rule::Damaged`] |
+//! | a group's committed offset is a linearizable register | [`Rule::CommittedOrder`], [`Rule::CommittedPhantom`] |
+//! | a stale generation or member epoch commits nothing | [`Rule::StaleCommit`], [`Rule::RefusedButCommitted`] |
+//! | whoever takes a partition over goes on where the last owner was | [`Rule::CommitLost`] |
+//! | one member owns a partition in a generation | [`Rule::OwnedTwice`] |
+//! | a group processes every acknowledged record | [`Rule::NotProcessed`] |
 
+mod groups;
 mod history;
 mod observed;
 mod rules;
 mod sweep;
 
-pub use history::{Action, Op, Outcome, Read, Send, read_jsonl, write_jsonl};
+pub use history::{
+    Action, Commit, Committed, Consume, DeleteOffset, Op, Outcome, Own, Read, Send, read_jsonl, write_jsonl,
+};
 
 use observed::Observed;
 
@@ -49,6 +57,20 @@ pub enum Rule {
     ReadSkipped,
     /// A record's bytes are not those that were sent.
     Damaged,
+    /// Reads and commits of one committed offset have no order that agrees with real time.
+    CommittedOrder,
+    /// A committed offset was read that nobody committed, or before it was committed.
+    CommittedPhantom,
+    /// A commit took effect that was sent after another member had got the partition in a later generation.
+    StaleCommit,
+    /// A committed offset was read although its committer was told for certain that it was refused.
+    RefusedButCommitted,
+    /// A member that took a partition over was given an offset below one committed in an earlier generation.
+    CommitLost,
+    /// Two members were given one partition in one generation.
+    OwnedTwice,
+    /// The group committed beyond an acknowledged record that none of its members was given.
+    NotProcessed,
 }
 
 /// One broken guarantee, with where it broke.
@@ -73,6 +95,7 @@ pub fn check(history: &[Op]) -> Vec<Violation> {
     let (observed, mut violations) = Observed::collect(history);
     rules::run(history, &observed, &mut violations);
     sweep::run(history, &observed, &mut violations);
+    groups::run(history, &mut violations);
     violations.sort_by_key(|violation| (violation.rule, violation.partition, violation.offset));
     violations
 }
@@ -86,6 +109,16 @@ pub fn witness<'a>(history: &'a [Op], violation: &Violation) -> Vec<&'a Op> {
         Action::Read(read) => {
             read.partition == violation.partition
                 && (near(read.from) || read.records.iter().any(|record| near(record.0)))
+        }
+        Action::Commit(commit) => commit.partition == violation.partition && near(commit.offset),
+        Action::Committed(read) => {
+            read.partition == violation.partition && read.found.as_ref().is_none_or(|found| near(found.0))
+        }
+        Action::DeleteOffset(delete) => delete.partition == violation.partition,
+        Action::Own(own) => own.partition == violation.partition,
+        Action::Consume(consume) => {
+            consume.partition == violation.partition
+                && (near(consume.from) || consume.records.iter().any(|record| near(record.0)))
         }
     };
     history.iter().filter(touches).collect()

@@ -39,7 +39,10 @@ impl Observed {
             match &op.action {
                 Action::Send(send) => observed.add_send(index, send, op.outcome, &mut violations),
                 Action::Read(read) if op.outcome == Outcome::Ok => observed.add_read(read, &mut violations),
-                Action::Read(_) => {}
+                Action::Consume(consume) => {
+                    observed.add_records(consume.partition, &consume.records, &mut violations);
+                }
+                _ => {}
             }
         }
         (observed, violations)
@@ -67,7 +70,23 @@ impl Observed {
 
     fn add_read(&mut self, read: &super::Read, violations: &mut Vec<Violation>) {
         let partition = read.partition;
-        for (offset, value) in &read.records {
+        self.add_records(partition, &read.records, violations);
+        if read.last {
+            let last = self.last.entry(partition).or_default();
+            last.offsets.extend(read.records.iter().map(|record| record.0));
+            last.values.extend(read.records.iter().filter_map(|record| record.1));
+            last.log_start = last.log_start.max(read.log_start);
+            last.high_watermark = last.high_watermark.max(read.high_watermark.unwrap_or(0));
+        }
+    }
+
+    fn add_records(
+        &mut self,
+        partition: u32,
+        records: &[(i64, Option<u64>)],
+        violations: &mut Vec<Violation>,
+    ) {
+        for (offset, value) in records {
             let highest = self.highest_read.entry(partition).or_insert(*offset);
             *highest = (*highest).max(*offset);
             let Some(value) = value else {
@@ -77,13 +96,6 @@ impl Observed {
             };
             self.place(partition, *offset, *value, violations);
             self.read.insert((partition, *value));
-        }
-        if read.last {
-            let last = self.last.entry(partition).or_default();
-            last.offsets.extend(read.records.iter().map(|record| record.0));
-            last.values.extend(read.records.iter().filter_map(|record| record.1));
-            last.log_start = last.log_start.max(read.log_start);
-            last.high_watermark = last.high_watermark.max(read.high_watermark.unwrap_or(0));
         }
     }
 

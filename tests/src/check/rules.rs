@@ -17,7 +17,7 @@ pub(super) fn run(history: &[Op], observed: &Observed, violations: &mut Vec<Viol
 fn sends(history: &[Op]) -> impl Iterator<Item = (&Op, &Send)> {
     history.iter().filter_map(|op| match &op.action {
         Action::Send(send) => Some((op, send)),
-        Action::Read(_) => None,
+        _ => None,
     })
 }
 
@@ -46,7 +46,7 @@ fn origin(history: &[Op], observed: &Observed, violations: &mut Vec<Violation>) 
 fn sent(op: &Op) -> Option<(&Op, &Send)> {
     match &op.action {
         Action::Send(send) => Some((op, send)),
-        Action::Read(_) => None,
+        _ => None,
     }
 }
 

@@ -56,7 +56,7 @@ fn span(op: &Op, observed: &Observed) -> Option<Span> {
             let point = read.high_watermark?;
             Some(Span { partition: read.partition, base: None, point })
         }
-        Action::Read(_) => None,
+        _ => None,
     }
 }
 

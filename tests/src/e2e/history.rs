@@ -58,6 +58,7 @@ impl History {
             (Action::Send(send), Outcome::Unknown) => seen.counts.unknown += send.values.len(),
             (Action::Send(send), Outcome::Failed) => seen.counts.failed += send.values.len(),
             (Action::Read(read), _) => seen.counts.read += read.records.len(),
+            _ => {}
         }
         seen.ops.push(op);
     }
