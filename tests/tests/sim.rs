@@ -2,10 +2,13 @@
 
 use std::thread;
 
-use ebb_tests::sim::{self, campaign};
+use ebb_tests::sim::{self, Death, Speech, campaign};
 
 /// Seeds that every run of the tests goes through.
 const SEEDS: u64 = 100;
+
+/// A coordinator dies at each of so many puts from the beginning of a rebalance on.
+const PUTS: u32 = 20;
 
 /// Without this, no other result means anything, so it is part of the same test and comes first.
 fn same_seed_same_run() {
@@ -25,4 +28,14 @@ fn no_seed_breaks_a_promise() {
     assert!(totals.failures.is_empty(), "{totals}");
     let missed: Vec<_> = totals.missed().into_iter().filter(|probe| !probe.is_rare()).collect();
     assert_eq!(missed, [], "these situations never came about:\n{totals}");
+}
+
+#[test]
+fn a_group_goes_on_wherever_in_a_rebalance_its_coordinator_dies() {
+    for (seed, speech) in (1..).zip(Speech::ALL) {
+        for death in (1..=PUTS).flat_map(|n| [Death::AtRequest(n), Death::AtAnswer(n)]) {
+            let report = sim::fail_over(seed, speech, death, false);
+            assert!(report.violations.is_empty(), "{speech:?}, {death:?}: {:#?}", report.violations);
+        }
+    }
 }

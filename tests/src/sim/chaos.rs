@@ -17,6 +17,9 @@ pub(super) async fn strike(cluster: Arc<Cluster>, random: Random, until: Instant
     let world = cluster.world.clone();
     let rates = world.plan.rates.clone();
     tokio::spawn(supervise(cluster.clone(), random.fork(), until));
+    if rates.restarts {
+        tokio::spawn(roll(cluster.clone(), random.fork(), until));
+    }
     while Instant::now() < until {
         sleep(millis(&random, 200, 4_000)).await;
         let slot = usize::try_from(random.below(world.plan.agents as u64)).unwrap_or(0);
@@ -57,6 +60,21 @@ pub(super) async fn strike(cluster: Arc<Cluster>, random: Random, until: Instant
                 }
             }
             _ => {}
+        }
+    }
+}
+
+/// Lets agents leave in order, one after the other; those that follow them join. Groups move with each.
+async fn roll(cluster: Arc<Cluster>, random: Random, until: Instant) {
+    loop {
+        sleep(millis(&random, 500, 4_000)).await;
+        if Instant::now() >= until {
+            return;
+        }
+        let slot = usize::try_from(random.below(cluster.world.plan.agents as u64)).unwrap_or(0);
+        if let Some(running) = cluster.at(slot).filter(|running| !running.is_leaving()) {
+            cluster.world.fault(Fault::Restart);
+            tokio::spawn(async move { running.shut_down().await });
         }
     }
 }

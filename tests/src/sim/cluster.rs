@@ -9,8 +9,12 @@ use std::{
     time::Duration,
 };
 
-use ebb_agent::broker::{Broker, cache::PlainCache};
+use ebb_agent::{
+    broker::{Broker, cache::PlainCache},
+    groups::Groups,
+};
 use ebb_compactor::sweeper::Sweeper;
+use ebb_coordinator::GroupConfig;
 use ebb_metastore::{
     Metastore, Submission,
     command::{Command, Endpoint, RegisterAgent},
@@ -27,6 +31,7 @@ use ebb_protocol::{
 use ebb_segment::store::SegmentStore;
 use parking_lot::Mutex;
 use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     bucket::Bucket,
@@ -40,16 +45,30 @@ use super::{
     world::World,
 };
 
+/// The port of the first address; the others follow.
+const FIRST_PORT: u16 = 9_000;
+
+/// What the groups of an agent may take in memory, in bytes: more than they do here.
+const GROUPS_BYTES_MAX: usize = 64 << 20;
+
+/// The address that an agent says it has.
+pub(super) fn slot_of(port: u16) -> usize {
+    usize::from(port.saturating_sub(FIRST_PORT))
+}
+
 /// One run of an agent.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) broker: Arc<Broker>,
+    pub(super) groups: Arc<Groups>,
     pub(super) gate: Arc<Gate>,
     pub(super) name: String,
-    id: AgentId,
+    pub(super) id: AgentId,
     clock: Arc<SimClock>,
     wire: Arc<Wire>,
     leaving: AtomicBool,
+    /// Ends the group service.
+    draining: CancellationToken,
     sweeper: Mutex<Option<Sweeper>>,
 }
 
@@ -195,15 +214,19 @@ impl Cluster {
             .sweeper
             .clone()
             .map(|config| Sweeper::start(metastore.clone(), store, shared.clone(), random.fork(), config));
+        let draining = CancellationToken::new();
+        let groups = serve_groups(id, &metastore, &ids, plan.groups, &gate, &draining);
         let broker = Broker::new(cluster, metastore, segments, cache, shared, ids, plan.broker.clone());
         Some(Running {
             broker,
+            groups,
             gate,
             name,
             id,
             clock,
             wire,
             leaving: AtomicBool::new(false),
+            draining,
             sweeper: Mutex::new(sweeper),
         })
     }
@@ -274,6 +297,7 @@ impl Running {
             if let Some(sweeper) = sweeper {
                 sweeper.shutdown().await;
             }
+            self.draining.cancel();
             self.broker.drain().await;
             // It may have been put out before, which is as good.
             drop(self.broker.metastore().submit(Submission { commands: vec![seal], body: Vec::new() }).await);
@@ -298,8 +322,37 @@ impl Running {
     }
 }
 
+/// Starts the group service of an agent, which lives as long as the agent does.
+fn serve_groups(
+    agent: AgentId,
+    metastore: &Metastore,
+    ids: &IdSource,
+    config: GroupConfig,
+    gate: &Arc<Gate>,
+    draining: &CancellationToken,
+) -> Arc<Groups> {
+    let aborting = CancellationToken::new();
+    let groups =
+        Groups::new(agent, metastore.clone(), ids.clone(), config, GROUPS_BYTES_MAX, aborting.clone());
+    let service = groups.clone().run(draining.clone());
+    let gate = gate.clone();
+    tokio::spawn(async move {
+        let alive = async {
+            service.await;
+            // What it was recording is awaited for as long as the agent lives.
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = gate.dead() => aborting.cancel(),
+            () = alive => {}
+        }
+    });
+    groups
+}
+
 fn registration(agent: AgentId, slot: usize) -> Submission {
-    let port = u16::try_from(9_000 + slot).unwrap_or(u16::MAX);
+    let port = u16::try_from(slot).unwrap_or(u16::MAX).saturating_add(FIRST_PORT);
     let said = RegisterAgent {
         agent,
         kafka: Some(Endpoint { host: "sim".to_owned(), port }),

@@ -75,6 +75,8 @@ pub struct Rates {
     pub(super) pauses: bool,
     pub(super) jumps: bool,
     pub(super) outages: bool,
+    /// Whether agents leave and join all the time.
+    pub(super) restarts: bool,
 }
 
 impl Rates {
@@ -98,6 +100,7 @@ impl Rates {
             pauses: random.chance(on),
             jumps: random.chance(on),
             outages: random.chance(on),
+            restarts: random.chance(on / 2.0),
         }
     }
 }

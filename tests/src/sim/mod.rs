@@ -13,10 +13,13 @@ mod chaos;
 mod clock;
 mod cluster;
 mod engine;
+mod failover;
 mod faults;
 mod gate;
 mod logs;
+mod members;
 mod network;
+mod offsets;
 mod plan;
 mod probes;
 mod producers;
@@ -30,12 +33,13 @@ mod world;
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, OnceLock},
+    sync::Arc,
     time::Duration,
 };
 
 use self::world::World;
 pub use self::{
+    failover::{Death, Speech},
     faults::Fault,
     plan::{Engine, Plan},
     probes::Probe,
@@ -71,18 +75,37 @@ pub struct Report {
 /// When the runtime cannot be built.
 #[must_use]
 pub fn run(seed: u64, trace: bool) -> Report {
-    let plan = Plan::draw(seed);
+    play(seed, Plan::draw(seed), trace, |world| rest::simulate(seed, world))
+}
+
+/// Lets the coordinator of a group die in the midst of a rebalance, and nothing else go wrong.
+///
+/// # Panics
+/// When the runtime cannot be built.
+#[must_use]
+pub fn fail_over(seed: u64, speech: Speech, death: Death, trace: bool) -> Report {
+    play(seed, Plan::calm(), trace, |world| failover::simulate(world, seed, speech, death))
+}
+
+fn play<F: Future<Output = ()>>(
+    seed: u64,
+    plan: Plan,
+    trace: bool,
+    simulate: impl FnOnce(Arc<World>) -> F,
+) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime without I/O can always be built");
-    let published = OnceLock::new();
+    let world = {
+        // Its time is the runtime's.
+        let _entered = runtime.enter();
+        Arc::new(World::new(plan.clone(), trace))
+    };
     let (_, said) = logs::catch(|| {
         // A panic has been noted, and is a violation like others.
-        catch_unwind(AssertUnwindSafe(|| {
-            runtime.block_on(rest::simulate(seed, plan.clone(), trace, &published));
-        }))
+        catch_unwind(AssertUnwindSafe(|| runtime.block_on(simulate(world.clone()))))
     });
     drop(runtime);
-    let mut outcome = published.get().map(|world: &Arc<World>| world.finish()).unwrap_or_default();
+    let mut outcome = world.finish();
     outcome.violations.extend(said.wrong);
     if said.jumps > 0 {
         outcome.probes.insert(Probe::ReplicaJumped, said.jumps);

@@ -6,7 +6,10 @@ use std::{
     time::Duration,
 };
 
-use ebb_agent::broker::{Append, Appended, Broker, ProduceError};
+use ebb_agent::{
+    broker::{Append, Appended, Broker, ProduceError},
+    groups::Groups,
+};
 use ebb_metastore::{MetastoreError, Submission, command::Command, outcome::Outcome};
 use ebb_protocol::random::Random;
 use futures::future::BoxFuture;
@@ -150,8 +153,17 @@ impl Client {
         &self,
         ask: impl FnOnce(Arc<Broker>) -> BoxFuture<'static, T> + Send + 'static,
     ) -> Result<T, Lost> {
+        self.call_groups(|broker, _| ask(broker)).await
+    }
+
+    /// Asks an agent for something that concerns groups.
+    pub(super) async fn call_groups<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(Arc<Broker>, Arc<Groups>) -> BoxFuture<'static, T> + Send + 'static,
+    ) -> Result<T, Lost> {
         let (peer, _) = self.depart().await?;
-        let task = tokio::spawn(on_agent(peer.gate.clone(), ask(peer.broker.clone())));
+        let asked = ask(peer.broker.clone(), peer.groups.clone());
+        let task = tokio::spawn(on_agent(peer.gate.clone(), asked));
         drop(peer);
         self.arrive(task).await
     }

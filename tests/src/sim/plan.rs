@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use ebb_agent::broker::BrokerConfig;
 use ebb_compactor::sweeper::SweeperConfig;
+use ebb_coordinator::{GroupConfig, classic::ClassicConfig, consumer::ConsumerConfig};
 use ebb_metastore::MetastoreConfig;
 use ebb_protocol::random::Random;
 use ebb_segment::store::StoreConfig;
 
 use super::faults::Rates;
+
+/// The bounds of session time-outs of members of the classic protocol among others, in milliseconds.
+const CLASSIC_SESSION_MS: (i32, i32) = (1_000, 60_000);
 
 /// Which commit log a run uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +38,8 @@ pub struct Plan {
     pub plain: u32,
     /// Readers.
     pub readers: u32,
+    /// Members of each group.
+    pub members: u32,
     /// How long faults strike.
     pub turmoil: Duration,
     /// The longest usual time of a request to the store, in milliseconds.
@@ -46,6 +52,8 @@ pub struct Plan {
     pub rates: Rates,
     /// The broker's settings.
     pub broker: BrokerConfig,
+    /// The settings of groups.
+    pub groups: GroupConfig,
     /// The metastore's settings.
     pub metastore: MetastoreConfig,
     /// The segment store's settings.
@@ -71,12 +79,14 @@ impl Plan {
             idempotent: pick(random, &[1, 2, 3]),
             plain: pick(random, &[0, 1, 2]),
             readers: pick(random, &[1, 2, 3]),
+            members: pick(random, &[1, 2, 3]),
             turmoil: Duration::from_secs(30 + random.below(30)),
             request_ms_max: pick(random, &[2, 10, 40, 120]),
             clock_error_ms,
             pause_max: Duration::from_secs(pick(random, &[2, 8, 40])),
             rates: Rates::draw(random),
             broker: broker(random),
+            groups: groups(random),
             metastore: MetastoreConfig {
                 appends_in_flight_max: pick(random, &[1, 2, 4, 8]),
                 submissions_waiting_max: pick(random, &[4, 1024]),
@@ -94,6 +104,36 @@ impl Plan {
         };
         let plan = plan.readable();
         if random.chance(0.15) { plan.sleepy() } else { plan }
+    }
+
+    /// A plan without faults, for runs in which one strikes at a chosen moment.
+    pub(super) fn calm() -> Self {
+        let consumer = ConsumerConfig {
+            session_timeout_ms: 6_000,
+            heartbeat_interval_ms: 300,
+            classic_session_timeout_ms: CLASSIC_SESSION_MS,
+            ..ConsumerConfig::default()
+        };
+        let classic = ClassicConfig { session_timeout_ms_min: 1_000, ..ClassicConfig::default() };
+        Self {
+            engine: Engine::Bucket,
+            agents: 3,
+            partitions: 4,
+            idempotent: 1,
+            plain: 0,
+            readers: 0,
+            members: 3,
+            turmoil: Duration::ZERO,
+            request_ms_max: 10,
+            clock_error_ms: 0,
+            pause_max: Duration::ZERO,
+            rates: Rates::default(),
+            broker: BrokerConfig::default(),
+            groups: GroupConfig { classic, consumer },
+            metastore: MetastoreConfig::default(),
+            store: StoreConfig::default(),
+            sweeper: None,
+        }
     }
 
     /// Sees to it that everything can be read in minutes: tiny blocks and a slow wire do not go together.
@@ -132,6 +172,22 @@ fn sweeper(random: &Random) -> SweeperConfig {
         orphans_per_pass_percent_max: pick(random, &[5, 100]),
         orphans_per_pass_min: pick(random, &[2, 100]),
     }
+}
+
+/// Members are missed soon, so that they are while faults strike.
+fn groups(random: &Random) -> GroupConfig {
+    let consumer = ConsumerConfig {
+        session_timeout_ms: pick(random, &[4_000, 8_000]),
+        heartbeat_interval_ms: pick(random, &[300, 1_000]),
+        classic_session_timeout_ms: CLASSIC_SESSION_MS,
+        ..ConsumerConfig::default()
+    };
+    let classic = ClassicConfig {
+        session_timeout_ms_min: 1_000,
+        initial_rebalance_delay_ms: pick(random, &[0, 500]),
+        ..ClassicConfig::default()
+    };
+    GroupConfig { classic, consumer }
 }
 
 fn broker(random: &Random) -> BrokerConfig {

@@ -63,6 +63,18 @@ pub enum Probe {
     DamageFound,
     /// A client gave up on a batch.
     GaveUp,
+    /// A member of a group crashed.
+    MemberCrashed,
+    /// A member of a group did nothing for long, and then went on with a commit.
+    MemberSlept,
+    /// A member was told that it is none any more.
+    MemberFenced,
+    /// A commit was refused because its member or generation is past.
+    CommitFenced,
+    /// A member had to look for its coordinator again.
+    CoordinatorLost,
+    /// Committed offsets were deleted.
+    OffsetsDeleted,
 }
 
 impl Probe {
@@ -73,7 +85,7 @@ impl Probe {
     }
 
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 36] = [
         Self::CommitAnswerLost,
         Self::PositionTaken,
         Self::AgentsRaced,
@@ -104,5 +116,11 @@ impl Probe {
         Self::AppendUnknown,
         Self::DamageFound,
         Self::GaveUp,
+        Self::MemberCrashed,
+        Self::MemberSlept,
+        Self::MemberFenced,
+        Self::CommitFenced,
+        Self::CoordinatorLost,
+        Self::OffsetsDeleted,
     ];
 }

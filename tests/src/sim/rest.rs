@@ -1,10 +1,7 @@
 //! The course of a run: start, turmoil, rest. At rest everything must work again within bounds, and everything that
 //! anybody can read must agree.
 
-use std::{
-    sync::{Arc, OnceLock},
-    time::Duration,
-};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use ebb_metastore::{
     MetastoreError, Submission,
@@ -28,14 +25,32 @@ use super::{
     admin, chaos,
     cluster::Cluster,
     gate::Gate,
+    members::{self, Protocol, Team},
     network::Client,
-    plan::{Engine, Plan},
+    offsets::{self, GroupOffsets},
+    plan::Engine,
     probes::Probe,
     producers::{self, Closing},
     readers::{self, Reader},
     wire::{Store, Wire},
     world::World,
 };
+
+/// The topic that lives as long as the run.
+pub(super) const TOPIC: &str = "flights";
+
+/// The groups with members, and what these speak.
+const TEAMS: [(&str, &[Protocol]); 3] = [
+    ("classic", &[Protocol::Classic]),
+    ("consumer", &[Protocol::Consumer]),
+    ("mixed", &[Protocol::Classic, Protocol::Consumer]),
+];
+
+/// The history's numbers of the groups that consumers keep their offsets in who stand alone.
+const NUMBERS_ALONE: Range<u32> = 10..14;
+
+/// They use this many partitions, however many there are.
+const ALONE_PARTITIONS: i32 = 1;
 
 /// When faults have ended, everything must work again within this time.
 const RECOVERY_MAX: Duration = Duration::from_secs(30);
@@ -46,12 +61,14 @@ const CLIENTS_END_MAX: Duration = Duration::from_secs(300);
 /// Reading everything with small limits over a slow wire takes long, but not for ever.
 const READ_MAX: Duration = Duration::from_secs(900);
 
+/// States are compared so often before they count as different.
+const COMPARISONS_MAX: usize = 3;
+
 /// A time after which even the last late request has been done.
 const SETTLED: Duration = Duration::from_secs(25);
 
-/// Runs the simulation of a plan. The world is published as soon as there is one.
-pub(super) async fn simulate(seed: u64, plan: Plan, trace: bool, published: &OnceLock<Arc<World>>) {
-    let world = published.get_or_init(|| Arc::new(World::new(plan, trace))).clone();
+/// Runs the simulation of the world's plan.
+pub(super) async fn simulate(seed: u64, world: Arc<World>) {
     let random = Random::from_seed(seed);
     let cluster = Cluster::new(world.clone(), random.fork());
     for slot in 0..world.plan.agents {
@@ -60,9 +77,14 @@ pub(super) async fn simulate(seed: u64, plan: Plan, trace: bool, published: &Onc
     let until = tokio::time::Instant::now() + world.plan.turmoil;
     let turmoil = tokio::spawn(chaos::strike(cluster.clone(), random.fork(), until));
     let setup = Client::new(cluster.clone(), random.fork());
-    let topic = admin::create(&setup, "flights", world.plan.partitions).await.id;
+    let topic = admin::create(&setup, TOPIC, world.plan.partitions).await.id;
     let closing = Arc::new(Closing::default());
     let mut clients = clients(&cluster, &random, topic, &closing);
+    let alone = stand_alone(&cluster, &random, topic, &closing, &mut clients);
+    let mut groups = Vec::new();
+    for (number, (name, protocols)) in (0..).zip(TEAMS) {
+        groups.push(group(&cluster, &random, topic, (number, name), protocols, &closing));
+    }
     if turmoil.await.is_err() {
         world.violation("the turmoil panicked".to_owned());
     }
@@ -75,6 +97,12 @@ pub(super) async fn simulate(seed: u64, plan: Plan, trace: bool, published: &Onc
         clients.abort_all();
     }
     sleep(SETTLED).await;
+    for (team, members) in groups {
+        end_group(&cluster, &random, &team, members).await;
+    }
+    for offsets in alone {
+        offsets.look(&Client::new(cluster.clone(), random.fork())).await;
+    }
     read_everything(&cluster, &random, topic).await;
     compare(&cluster, &random).await;
     objects(&cluster).await;
@@ -99,6 +127,80 @@ fn clients(cluster: &Arc<Cluster>, random: &Random, topic: TopicId, closing: &Ar
     tasks.spawn(admin::trim(client(), topic, partitions, closing.clone()));
     tasks.spawn(admin::recreate(client(), closing.clone()));
     tasks
+}
+
+/// Starts consumers that stand alone. Gives where they keep their offsets.
+fn stand_alone(
+    cluster: &Arc<Cluster>,
+    random: &Random,
+    topic: TopicId,
+    closing: &Arc<Closing>,
+    clients: &mut JoinSet<()>,
+) -> Vec<GroupOffsets> {
+    let alone: Vec<_> = NUMBERS_ALONE
+        .map(|number| GroupOffsets {
+            group: format!("alone-{number}").as_str().into(),
+            number,
+            topic,
+            partitions: ALONE_PARTITIONS,
+        })
+        .collect();
+    for offsets in &alone {
+        for _ in 0..2 {
+            let client = Client::new(cluster.clone(), random.fork());
+            clients.spawn(offsets::stand_alone(offsets.clone(), client, closing.clone()));
+        }
+    }
+    alone
+}
+
+/// Starts the members of a group, and somebody who asks for its offsets.
+pub(super) fn group(
+    cluster: &Arc<Cluster>,
+    random: &Random,
+    topic: TopicId,
+    (number, name): (u32, &str),
+    protocols: &'static [Protocol],
+    closing: &Arc<Closing>,
+) -> (Arc<Team>, JoinSet<()>) {
+    let plan = &cluster.world.plan;
+    let team = Arc::new(Team {
+        offsets: GroupOffsets { group: name.into(), number, topic, partitions: plan.partitions },
+        protocols,
+        topic_name: TOPIC.to_owned(),
+        closing: closing.clone(),
+        done: Closing::default(),
+    });
+    let client = || Client::new(cluster.clone(), random.fork());
+    let mut tasks = JoinSet::new();
+    for member in 0..plan.members {
+        let instance = random.chance(0.3).then(|| format!("{name}-{member}"));
+        tasks.spawn(members::run(team.clone(), client(), client(), instance));
+    }
+    let until = team.clone();
+    tasks.spawn(offsets::observe(team.offsets.clone(), client(), move || until.done.is_set()));
+    (team, tasks)
+}
+
+/// The group must process and commit everything, and then come to an end.
+pub(super) async fn end_group(
+    cluster: &Arc<Cluster>,
+    random: &Random,
+    team: &Team,
+    mut members: JoinSet<()>,
+) {
+    let client = Client::new(cluster.clone(), random.fork());
+    let group = team.offsets.group.as_str();
+    if timeout(READ_MAX, members::finished(&client, team)).await.is_err() {
+        cluster.world.violation(format!("the group {group} does not come to the end of its partitions"));
+    }
+    team.done.set();
+    let end = async { while members.join_next().await.is_some() {} };
+    if timeout(CLIENTS_END_MAX, end).await.is_err() {
+        cluster.world.violation(format!("{} members of {group} did not come to an end", members.len()));
+        members.abort_all();
+    }
+    team.offsets.look(&client).await;
 }
 
 /// Ends all faults. What is dead or was put out is started again, as a supervisor would.
@@ -180,22 +282,35 @@ async fn read_everything(cluster: &Arc<Cluster>, random: &Random, topic: TopicId
     }
 }
 
-/// Every replica, and one that begins anew, must have the true state.
+/// Every replica, and one that begins anew, must have the true state. Groups record something now and then, also at
+/// rest, so there is a second look.
 async fn compare(cluster: &Arc<Cluster>, random: &Random) {
+    let mut wrong = Vec::new();
+    for _ in 0..COMPARISONS_MAX {
+        wrong = differences(cluster, random).await;
+        if wrong.is_empty() {
+            return;
+        }
+    }
+    wrong.into_iter().for_each(|what| cluster.world.violation(what));
+}
+
+async fn differences(cluster: &Arc<Cluster>, random: &Random) -> Vec<String> {
     let world = &cluster.world;
+    let mut wrong = Vec::new();
     for slot in 0..world.plan.agents {
         let Some(running) = cluster.at(slot) else {
-            world.violation(format!("slot {slot} is dead although the faults have ended"));
+            wrong.push(format!("slot {slot} is dead although the faults have ended"));
             continue;
         };
         let metastore = running.broker.metastore();
         if let Err(error) = metastore.tail_check().await {
-            world.violation(format!("{} cannot look at the tail: {error}", running.name));
+            wrong.push(format!("{} cannot look at the tail: {error}", running.name));
             continue;
         }
         let same = cluster.witness.read(|truth| metastore.read(|state| state == truth));
         if !same {
-            world.violation(format!("the state of {} is not the true one", running.name));
+            wrong.push(format!("the state of {} is not the true one", running.name));
         }
     }
     let wire = Arc::new(Wire {
@@ -210,9 +325,10 @@ async fn compare(cluster: &Arc<Cluster>, random: &Random) {
     let log = cluster.log(&wire, random.fork());
     match load(&log, Arc::new(Store(wire)), random.fork()).await {
         Ok(Some(state)) if cluster.witness.read(|truth| state == *truth) => {}
-        Ok(_) => world.violation("a replica that begins anew does not have the true state".to_owned()),
-        Err(error) => world.violation(format!("no replica can begin anew: {error}")),
+        Ok(_) => wrong.push("a replica that begins anew does not have the true state".to_owned()),
+        Err(error) => wrong.push(format!("no replica can begin anew: {error}")),
     }
+    wrong
 }
 
 /// Every object that the state refers to must be there, whole.
