@@ -7,6 +7,7 @@ mod group;
 mod lane;
 mod reader;
 mod record;
+mod source;
 
 use std::{sync::Arc, time::Duration};
 
@@ -215,18 +216,12 @@ impl Consumer {
 
     /// The batches as a stream that does not end.
     pub fn batches(&mut self) -> impl Stream<Item = Result<FetchedBatch, Error>> + '_ {
-        futures::stream::unfold(self, |consumer| async {
-            let next = consumer.next_batch().await;
-            Some((next, consumer))
-        })
+        source::stream(self)
     }
 
     /// The records as a stream that does not end.
     pub fn records(&mut self) -> impl Stream<Item = Result<ConsumerRecord, Error>> + '_ {
-        futures::stream::unfold(self, |consumer| async {
-            let next = consumer.next_record().await;
-            Some((next, consumer))
-        })
+        source::stream(self)
     }
 }
 

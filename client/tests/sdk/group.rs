@@ -7,6 +7,7 @@ use std::{
 };
 
 use ebbtide::{Client, Error, ErrorCode, GroupConsumer, PartitionIndex, Rebalance, Start};
+use futures::StreamExt;
 use parking_lot::Mutex;
 
 use crate::{
@@ -63,6 +64,28 @@ async fn a_lone_member_reads_everything_and_the_next_goes_on_there() {
     let places: BTreeSet<_> = take(&mut next, 4).await.into_iter().collect();
     assert_eq!(places, (0..4).map(|index| (index, 50)).collect());
     assert_eq!(drain(&mut next).await, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_and_batches_come_as_streams_too() {
+    fn sendable<T: Send>(stream: T) -> T {
+        stream
+    }
+    let fake = Fake::new(1, RTT);
+    fill(&fake, 3, 10, 20);
+    let client = fake.client().await;
+    let mut consumer = member(&client);
+    let records: Vec<_> = sendable(consumer.records())
+        .take(15)
+        .map(|record| record.expect("a record").offset.0)
+        .collect()
+        .await;
+    assert_eq!(records, (0..10).collect::<Vec<_>>());
+    consumer.commit().await.expect("the cluster answers");
+    let mut batches = std::pin::pin!(sendable(consumer.batches()));
+    let batch = batches.next().await.expect("it does not end").expect("a batch");
+    assert_eq!((batch.batch().base_offset().0, batch.next_offset().0), (10, 20));
+    assert_eq!(fake.state.lock().group.committed.get(&0), Some(&10));
 }
 
 #[tokio::test(start_paused = true)]

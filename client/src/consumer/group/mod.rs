@@ -13,7 +13,10 @@ use self::{
     member::{Member, Subscription},
     reconcile::Reconciler,
 };
-use super::{Consumer, ConsumerBuilder, ConsumerRecord, FetchedBatch, Start, key};
+use super::{
+    Consumer, ConsumerBuilder, ConsumerRecord, FetchedBatch, Start,
+    source::{Fetched, Source, stream},
+};
 use crate::{Error, Offset, PartitionIndex};
 
 /// A change of what a consumer of a group reads.
@@ -100,23 +103,7 @@ impl GroupConsumer {
     /// [`Error::Usage`] without a subscription; what fetching failed with, after which the consumer may be used
     /// again; what membership failed with for good, from then on.
     pub async fn next_batch(&mut self) -> Result<FetchedBatch, Error> {
-        self.done()?;
-        loop {
-            if let Some(error) = self.member.failure() {
-                return Err(error);
-            }
-            tokio::select! {
-                biased;
-                () = self.member.failed.notified() => {}
-                batch = self.consumer.next_batch() => {
-                    let batch = batch?;
-                    let key = key(batch.topic(), batch.partition());
-                    if self.member.progress.lock().give(key, batch.next_offset()) {
-                        return Ok(batch);
-                    }
-                }
-            }
-        }
+        self.next().await
     }
 
     /// Waits for the next record of any partition. Dropping the future loses nothing.
@@ -124,23 +111,7 @@ impl GroupConsumer {
     /// # Errors
     /// As [`GroupConsumer::next_batch`], and [`Error::Corrupt`] for a record that cannot be decoded.
     pub async fn next_record(&mut self) -> Result<ConsumerRecord, Error> {
-        self.done()?;
-        loop {
-            if let Some(error) = self.member.failure() {
-                return Err(error);
-            }
-            tokio::select! {
-                biased;
-                () = self.member.failed.notified() => {}
-                record = self.consumer.next_record() => {
-                    let record = record?;
-                    let key = (record.topic.clone(), record.partition);
-                    if self.member.progress.lock().give(key, record.offset.plus(1)) {
-                        return Ok(record);
-                    }
-                }
-            }
-        }
+        self.next().await
     }
 
     /// The user is done with what was returned last.
@@ -158,18 +129,12 @@ impl GroupConsumer {
 
     /// The batches as a stream that does not end. Whoever asks for the next is done with the one before.
     pub fn batches(&mut self) -> impl Stream<Item = Result<FetchedBatch, Error>> + '_ {
-        futures::stream::unfold(self, |consumer| async {
-            let next = consumer.next_batch().await;
-            Some((next, consumer))
-        })
+        stream(self)
     }
 
     /// The records as a stream that does not end. Whoever asks for the next is done with the one before.
     pub fn records(&mut self) -> impl Stream<Item = Result<ConsumerRecord, Error>> + '_ {
-        futures::stream::unfold(self, |consumer| async {
-            let next = consumer.next_record().await;
-            Some((next, consumer))
-        })
+        stream(self)
     }
 
     /// Commits everything that was returned so far, and waits until that is durable.
@@ -240,6 +205,28 @@ impl GroupConsumer {
         }
         self.member.leave().await;
         committed
+    }
+}
+
+impl Source for GroupConsumer {
+    async fn next<T: Fetched>(&mut self) -> Result<T, Error> {
+        self.done()?;
+        loop {
+            if let Some(error) = self.member.failure() {
+                return Err(error);
+            }
+            tokio::select! {
+                biased;
+                () = self.member.failed.notified() => {}
+                next = T::next(&mut self.consumer) => {
+                    let next = next?;
+                    let (key, offset) = next.place();
+                    if self.member.progress.lock().give(key, offset) {
+                        return Ok(next);
+                    }
+                }
+            }
+        }
     }
 }
 
