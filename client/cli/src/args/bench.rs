@@ -22,9 +22,20 @@ pub(crate) enum BenchCommand {
     /// Start `ebb dev` on an empty directory and measure what many groups cost it
     Groups(GroupsArgs),
     /// Start two agents, kill the coordinator of a group and measure the time until the group is served again
-    Failover(FailoverArgs),
+    Failover(ReportArgs),
     /// Start `ebb dev` on an empty directory and measure the time to the first acknowledged record
-    Coldstart(ColdStartArgs),
+    Coldstart(ReportArgs),
+}
+
+/// How often to measure, and how to tell the figures.
+#[derive(Debug, Args)]
+pub(crate) struct ReportArgs {
+    /// How many times to measure; the median is reported
+    #[arg(long, default_value_t = 5)]
+    pub(crate) runs: usize,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// `ebb bench produce`.
@@ -45,12 +56,8 @@ pub(crate) struct LoadArgs {
     /// The codec; values are made to compress about 2.5 times with lz4, or not at all with none
     #[arg(long, value_enum, default_value_t = Codec::Lz4)]
     pub(crate) compression: Codec,
-    /// How many times to measure; the median is reported
-    #[arg(long, default_value_t = 5)]
-    pub(crate) runs: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -64,12 +71,8 @@ pub(crate) struct ReadArgs {
     /// Stop each run after this many logical megabytes
     #[arg(long)]
     pub(crate) megabytes: Option<u64>,
-    /// How many times to measure; the median is reported
-    #[arg(long, default_value_t = 5)]
-    pub(crate) runs: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -92,15 +95,11 @@ pub(crate) struct LatencyArgs {
     /// Length of a run in seconds
     #[arg(long, default_value_t = 10)]
     pub(crate) seconds: u64,
-    /// How many times to measure; the median is reported
-    #[arg(long, default_value_t = 5)]
-    pub(crate) runs: usize,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     /// Also measure the median of one fdatasync of 10 kB in this directory, in the same run, as the baseline
     #[arg(long, value_name = "DIR")]
     pub(crate) sync_baseline: Option<PathBuf>,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -120,12 +119,8 @@ pub(crate) struct RebalanceArgs {
     /// The protocol that they speak
     #[arg(long, value_enum, default_value_t = GroupProtocol::Consumer)]
     pub(crate) protocol: GroupProtocol,
-    /// How many times to measure; the median is reported
-    #[arg(long, default_value_t = 5)]
-    pub(crate) runs: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -157,12 +152,8 @@ pub(crate) struct CommitsArgs {
     /// Length of a run in seconds
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=30))]
     pub(crate) seconds: u64,
-    /// How many times to measure; the median is reported
-    #[arg(long, default_value_t = 5)]
-    pub(crate) runs: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
     #[command(flatten)]
     pub(crate) connection: Connection,
 }
@@ -185,32 +176,6 @@ pub(crate) struct GroupsArgs {
     /// Heartbeats of each member that are measured
     #[arg(long, default_value_t = 10)]
     pub(crate) rounds: usize,
-    /// How many times to measure; the median is reported
-    #[arg(long, default_value_t = 5)]
-    pub(crate) runs: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `ebb bench failover`.
-#[derive(Debug, Args)]
-pub(crate) struct FailoverArgs {
-    /// How many times to measure; the median is reported
-    #[arg(long, default_value_t = 5)]
-    pub(crate) runs: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// `ebb bench coldstart`.
-#[derive(Debug, Args)]
-pub(crate) struct ColdStartArgs {
-    /// How many times to measure; the median is reported
-    #[arg(long, default_value_t = 5)]
-    pub(crate) runs: usize,
-    /// Print JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
 }

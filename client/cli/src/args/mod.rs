@@ -11,8 +11,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use agent::{AgentArgs, DevArgs, Tuning};
 pub(crate) use bench::{
-    BenchCommand, ColdStartArgs, CommitsArgs, FailoverArgs, GroupProtocol, GroupsArgs, LatencyArgs, LoadArgs,
-    ReadArgs, RebalanceArgs,
+    BenchCommand, CommitsArgs, GroupProtocol, GroupsArgs, LatencyArgs, LoadArgs, ReadArgs, RebalanceArgs,
+    ReportArgs,
 };
 pub(crate) use group::{GroupArgs, GroupCommand};
 pub(crate) use tunnel::TunnelArgs;

@@ -6,9 +6,9 @@ use ebbtide::{Client, Record};
 use tokio::time::Instant;
 
 use super::{Report, ensure_topic, print, server::Server};
-use crate::{args::ColdStartArgs, output::Failure, progress::Progress};
+use crate::{args::ReportArgs, output::Failure, progress::Progress};
 
-pub(super) async fn run(args: ColdStartArgs) -> Result<(), Failure> {
+pub(super) async fn run(args: ReportArgs) -> Result<(), Failure> {
     let mut runs = Vec::with_capacity(args.runs);
     let mut progress = Progress::count(Some(args.runs as u64));
     for _ in 0..args.runs {

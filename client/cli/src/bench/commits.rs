@@ -31,7 +31,7 @@ const WARM_UP: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(args: CommitsArgs) -> Result<(), Failure> {
     let reports = with_client(&args.connection, async |client| measure_all(client, &args).await).await?;
-    print(&reports, args.json)
+    print(&reports, args.report.json)
 }
 
 /// A group of one member.
@@ -47,8 +47,8 @@ async fn measure_all(client: &Client, args: &CommitsArgs) -> Result<Vec<Report>,
     let (mut groups, names) = join(&mut wires, &topic, args.groups).await?;
     let (mut rates, mut appends) = (Vec::new(), Vec::new());
     let (mut p50, mut p99, mut alone) = (Vec::new(), Vec::new(), Vec::new());
-    let mut progress = Progress::count(Some(args.runs as u64));
-    for _ in 0..args.runs {
+    let mut progress = Progress::count(Some(args.report.runs as u64));
+    for _ in 0..args.report.runs {
         alone.push(one_alone(&mut groups).await?);
         let mut run = once(groups, args, &mut watching).await?;
         rates.push(run.offsets_per_second);

@@ -10,14 +10,14 @@ use crate::{args::ReadArgs, connect::with_client, output::Failure, progress::Pro
 
 pub(super) async fn run(args: ReadArgs) -> Result<(), Failure> {
     let reports = with_client(&args.connection, async |client| measure_all(client, &args).await).await?;
-    print(&reports, args.json)
+    print(&reports, args.report.json)
 }
 
 async fn measure_all(client: &Client, args: &ReadArgs) -> Result<Vec<Report>, Failure> {
-    let mut runs = Vec::with_capacity(args.runs);
+    let mut runs = Vec::with_capacity(args.report.runs);
     let mut progress =
-        Progress::bytes(args.megabytes.map(|megabytes| megabytes * MEGABYTE * args.runs as u64));
-    for _ in 0..args.runs {
+        Progress::bytes(args.megabytes.map(|megabytes| megabytes * MEGABYTE * args.report.runs as u64));
+    for _ in 0..args.report.runs {
         runs.push(once(client, args, &mut progress).await?);
     }
     progress.finish();

@@ -14,7 +14,7 @@ use super::{
     wire::{Wire, Wires},
 };
 use crate::{
-    args::{Connection, FailoverArgs},
+    args::{Connection, ReportArgs},
     connect::with_client,
     output::Failure,
     progress::Progress,
@@ -28,7 +28,7 @@ const GROUP: &str = "bench-failover";
 const PARTITIONS: i32 = 6;
 const OFFSET: i64 = 7;
 
-pub(super) async fn run(args: FailoverArgs) -> Result<(), Failure> {
+pub(super) async fn run(args: ReportArgs) -> Result<(), Failure> {
     let mut runs = Vec::with_capacity(args.runs);
     let mut progress = Progress::count(Some(args.runs as u64));
     for _ in 0..args.runs {

@@ -23,9 +23,9 @@ use crate::{
 const ROUNDS_MAX: usize = 20;
 
 pub(super) async fn run(args: GroupsArgs) -> Result<(), Failure> {
-    let mut runs = Vec::with_capacity(args.runs);
-    let mut progress = Progress::count(Some(args.runs as u64));
-    for _ in 0..args.runs {
+    let mut runs = Vec::with_capacity(args.report.runs);
+    let mut progress = Progress::count(Some(args.report.runs as u64));
+    for _ in 0..args.report.runs {
         let directory = tempfile::tempdir().map_err(Failure::with("temporary directory"))?;
         let server = Server::start(directory.path(), None).await?;
         let connection = Connection { server: server.quic.clone(), ca: None };
@@ -44,7 +44,7 @@ pub(super) async fn run(args: GroupsArgs) -> Result<(), Failure> {
         report("heartbeats, as fast as they are answered", "heartbeats/s", |run| run.beats_per_second),
         report("computing time of the agent for one heartbeat", "us", |run| run.microseconds_per_beat),
     ];
-    print(&reports, args.json)
+    print(&reports, args.report.json)
 }
 
 /// What one run gave.

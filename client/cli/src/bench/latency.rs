@@ -24,15 +24,15 @@ const SYNC_BYTES: usize = 10_000;
 
 pub(super) async fn run(args: LatencyArgs) -> Result<(), Failure> {
     let reports = with_client(&args.connection, async |client| measure_all(client, &args).await).await?;
-    print(&reports, args.json)
+    print(&reports, args.report.json)
 }
 
 async fn measure_all(client: &Client, args: &LatencyArgs) -> Result<Vec<Report>, Failure> {
     ensure_topic(client, &args.topic, args.partitions).await?;
     let mut values = Values::new(args.record_bytes, true, &Random::from_os());
     let (mut p50, mut p99, mut syncs) = (Vec::new(), Vec::new(), Vec::new());
-    let mut progress = Progress::count(Some(args.runs as u64));
-    for _ in 0..args.runs {
+    let mut progress = Progress::count(Some(args.report.runs as u64));
+    for _ in 0..args.report.runs {
         if let Some(directory) = &args.sync_baseline {
             syncs.push(sync_median(directory).map_err(Failure::with(directory.display()))?);
         }

@@ -14,15 +14,15 @@ use crate::{
 
 pub(super) async fn run(args: LoadArgs) -> Result<(), Failure> {
     let reports = with_client(&args.connection, async |client| measure_all(client, &args).await).await?;
-    print(&reports, args.json)
+    print(&reports, args.report.json)
 }
 
 async fn measure_all(client: &Client, args: &LoadArgs) -> Result<Vec<Report>, Failure> {
     ensure_topic(client, &args.topic, args.partitions).await?;
     let mut values = Values::new(args.record_bytes, args.compression != Codec::None, &Random::from_os());
-    let mut runs = Vec::with_capacity(args.runs);
-    let mut progress = Progress::bytes(Some(args.megabytes * MEGABYTE * args.runs as u64));
-    for _ in 0..args.runs {
+    let mut runs = Vec::with_capacity(args.report.runs);
+    let mut progress = Progress::bytes(Some(args.megabytes * MEGABYTE * args.report.runs as u64));
+    for _ in 0..args.report.runs {
         runs.push(once(client, args, &mut values, &mut progress).await?);
     }
     progress.finish();

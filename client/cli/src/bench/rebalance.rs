@@ -31,7 +31,7 @@ const CLASSIC_HEARTBEAT: Duration = Duration::from_secs(3);
 
 pub(super) async fn run(args: RebalanceArgs) -> Result<(), Failure> {
     let reports = with_client(&args.connection, async |client| measure_all(client, &args).await).await?;
-    print(&reports, args.json)
+    print(&reports, args.report.json)
 }
 
 async fn measure_all(client: &Client, args: &RebalanceArgs) -> Result<Vec<Report>, Failure> {
@@ -39,8 +39,8 @@ async fn measure_all(client: &Client, args: &RebalanceArgs) -> Result<Vec<Report
     let mut wires = Wires::new(&args.connection)?;
     let random = Random::from_os();
     let (mut together, mut alone) = (Vec::new(), Vec::new());
-    let mut progress = Progress::count(Some(args.runs as u64));
-    for _ in 0..args.runs {
+    let mut progress = Progress::count(Some(args.report.runs as u64));
+    for _ in 0..args.report.runs {
         for (members, runs) in [(1, &mut alone), (args.members, &mut together)] {
             let group = format!("bench-rebalance-{:016x}", random.next_u64());
             let streams = wires.coordinators(&vec![group.clone(); members]).await?;
@@ -78,17 +78,13 @@ async fn once(
     let mut members = JoinSet::new();
     let started = Instant::now();
     for (index, wire) in streams.into_iter().enumerate() {
-        let (news, stopped) = (news.clone(), stopped.clone());
-        match protocol {
+        let member = match protocol {
             GroupProtocol::Consumer => {
-                let member = member::Member::new(group, format!("{group}-{index}"), topic);
-                members.spawn(consumer(member, wire, index, news, stopped));
+                Member::Consumer(member::Member::new(group, format!("{group}-{index}"), topic), wire)
             }
-            GroupProtocol::Classic => {
-                let member = classic::Member::new(wire, group, topic);
-                members.spawn(classic(member, index, news, stopped));
-            }
-        }
+            GroupProtocol::Classic => Member::Classic(classic::Member::new(wire, group, topic)),
+        };
+        members.spawn(live(member, index, news.clone(), stopped.clone()));
     }
     let all = settle(&mut heard, count, topic.partitions);
     let elapsed = tokio::select! {
@@ -130,45 +126,72 @@ fn is_settled(known: &[Option<(i32, Vec<i32>)>], partitions: i32) -> bool {
     is_one_epoch && owned.into_iter().eq(0..partitions)
 }
 
-/// A member of a group of KIP-848, until the benchmark has seen enough.
-async fn consumer(
-    mut member: member::Member,
-    mut wire: Wire,
-    index: usize,
-    news: mpsc::Sender<Settled>,
-    mut stopped: watch::Receiver<()>,
-) -> Result<(), Failure> {
-    member.join(&mut wire).await?;
-    loop {
-        // The benchmark may have seen enough.
-        let settled = Settled { member: index, epoch: member.epoch, owned: member.owned.clone() };
-        let _ = news.send(settled).await;
-        tokio::select! {
-            biased;
-            _ = stopped.changed() => return member.leave(&mut wire).await,
-            () = tokio::time::sleep(member.interval) => member.beat(&mut wire).await?,
+/// A member of either protocol, with the stream that it speaks on.
+enum Member {
+    Consumer(member::Member, Wire),
+    Classic(classic::Member),
+}
+
+impl Member {
+    async fn join(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Consumer(member, wire) => member.join(wire).await,
+            Self::Classic(member) => member.join().await,
+        }
+    }
+
+    /// Sends a heartbeat, and does what its answer asks for.
+    async fn beat(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Consumer(member, wire) => member.beat(wire).await,
+            Self::Classic(member) => {
+                let is_calm = member.beat().await?;
+                if is_calm { Ok(()) } else { member.join().await }
+            }
+        }
+    }
+
+    async fn leave(&mut self) -> Result<(), Failure> {
+        match self {
+            Self::Consumer(member, wire) => member.leave(wire).await,
+            Self::Classic(member) => member.leave().await,
+        }
+    }
+
+    /// When the next heartbeat is due after the last one.
+    fn interval(&self) -> Duration {
+        match self {
+            Self::Consumer(member, _) => member.interval,
+            Self::Classic(_) => CLASSIC_HEARTBEAT,
+        }
+    }
+
+    /// Its epoch or generation, and its partitions.
+    fn place(&self) -> (i32, &[i32]) {
+        match self {
+            Self::Consumer(member, _) => (member.epoch, &member.owned),
+            Self::Classic(member) => (member.generation, &member.owned),
         }
     }
 }
 
-/// A member of a group of the classic protocol, until the benchmark has seen enough.
-async fn classic(
-    mut member: classic::Member,
+/// What a member does, until the benchmark has seen enough.
+async fn live(
+    mut member: Member,
     index: usize,
     news: mpsc::Sender<Settled>,
     mut stopped: watch::Receiver<()>,
 ) -> Result<(), Failure> {
     member.join().await?;
     loop {
+        let (epoch, owned) = member.place();
+        let settled = Settled { member: index, epoch, owned: owned.to_vec() };
         // The benchmark may have seen enough.
-        let settled = Settled { member: index, epoch: member.generation, owned: member.owned.clone() };
         let _ = news.send(settled).await;
         tokio::select! {
             biased;
             _ = stopped.changed() => return member.leave().await,
-            () = tokio::time::sleep(CLASSIC_HEARTBEAT) => if !member.beat().await? {
-                member.join().await?;
-            }
+            () = tokio::time::sleep(member.interval()) => member.beat().await?,
         }
     }
 }
