@@ -76,7 +76,7 @@ async fn records_and_batches_come_as_streams_too() {
     let client = fake.client().await;
     let mut consumer = member(&client);
     let records: Vec<_> = sendable(consumer.records())
-        .take(15)
+        .take(10)
         .map(|record| record.expect("a record").offset.0)
         .collect()
         .await;
