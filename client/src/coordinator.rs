@@ -53,7 +53,25 @@ impl Cluster {
         Ok(self.node(&server))
     }
 
-    /// Calls a group's coordinator once. After an error that another coordinator might not give, it is looked up anew.
+    /// A connection to the agent that coordinates a group.
+    pub(crate) async fn coordinator_link(&self, group: &str, what: &str) -> Result<Arc<Link>, Error> {
+        let coordinator = self.coordinator(group).await?;
+        if coordinator.is_failing() && self.has_several() {
+            // The others put it out soon, and then say who follows it.
+            let text = format!("{what}: the coordinator {} does not answer", coordinator.server());
+            return Err(Error::Unreachable(text.into()));
+        }
+        coordinator.link().await
+    }
+
+    /// After an error that another coordinator might not give, it is looked up anew.
+    pub(crate) fn doubt_coordinator(&self, group: &str, error: &Error) {
+        if error.is_retriable() {
+            self.coordinators.lock().remove(group);
+        }
+    }
+
+    /// Calls a group's coordinator once.
     pub(crate) async fn call_coordinator_once<R: Request, T>(
         &self,
         group: &str,
@@ -62,20 +80,10 @@ impl Cluster {
         judge: impl FnOnce(R::Response) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let called = async {
-            let coordinator = self.coordinator(group).await?;
-            if coordinator.is_failing() && self.has_several() {
-                // The others put it out soon, and then say who follows it.
-                let text = format!("{what}: the coordinator {} does not answer", coordinator.server());
-                return Err(Error::Unreachable(text.into()));
-            }
-            let link: Arc<Link> = coordinator.link().await?;
+            let link = self.coordinator_link(group, what).await?;
             judge(link.call(what, build).await?)
         };
-        called.await.inspect_err(|error| {
-            if error.is_retriable() {
-                self.coordinators.lock().remove(group);
-            }
-        })
+        called.await.inspect_err(|error| self.doubt_coordinator(group, error))
     }
 
     /// Calls a group's coordinator, again if that can help.

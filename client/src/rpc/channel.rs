@@ -201,7 +201,13 @@ impl Channel {
             reply = tokio::time::timeout_at(deadline, reply) => match reply {
                 Ok(Ok(frame)) => return self.decode::<R>(&frame?, version),
                 Ok(Err(_)) => return Err(CallError::Lost(self.shared.state.lock().why_closed.clone())),
-                Err(_) => format!("no answer within {timeout:?}"),
+                Err(_) => {
+                    if let Some(pulse) = &self.pulse {
+                        // Whoever comes next profits from the answer.
+                        drop(pulse.ask());
+                    }
+                    format!("no answer within {timeout:?}")
+                }
             },
             () = silent => "the server does not answer any more".to_owned(),
         };

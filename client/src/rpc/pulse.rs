@@ -11,8 +11,9 @@ use std::{
 };
 
 use ebb_protocol::messages::{ApiVersionsRequest, StrBytes};
+use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use tokio::time::Instant;
+use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 use super::Channel;
 use crate::transport::Connection;
@@ -58,6 +59,8 @@ pub(crate) struct Pulse {
     /// When an answer was last seen here. Held while a question is asked, so that one serves everybody.
     heard_at: tokio::sync::Mutex<Option<Instant>>,
     is_lost: AtomicBool,
+    /// Told when the server is found to be gone.
+    lost: Notify,
 }
 
 impl Pulse {
@@ -68,6 +71,7 @@ impl Pulse {
             health,
             heard_at: tokio::sync::Mutex::default(),
             is_lost: AtomicBool::new(false),
+            lost: Notify::new(),
         }
     }
 
@@ -77,16 +81,37 @@ impl Pulse {
     }
 
     /// Returns when the server is found to be gone, and never while it answers.
-    pub(crate) async fn lost(&self) {
-        loop {
-            tokio::time::sleep(ASK_AFTER).await;
-            if !self.answers().await {
-                return;
+    pub(crate) async fn lost(self: &Arc<Self>) {
+        let told = self.lost.notified();
+        let found = async {
+            loop {
+                tokio::time::sleep(ASK_AFTER).await;
+                // A question that cannot be asked to its end, since the runtime ends, says nothing of the server.
+                if !self.ask().await.unwrap_or(true) {
+                    return;
+                }
             }
+        };
+        tokio::select! {
+            biased;
+            () = told => {}
+            () = found => {}
         }
     }
 
-    async fn answers(&self) -> bool {
+    /// Asks, whether or not the call that wants to know goes on waiting: calls may have less time than the question
+    /// takes. Answers whether the server is there.
+    pub(crate) fn ask(self: &Arc<Self>) -> JoinHandle<bool> {
+        let pulse = self.clone();
+        tokio::spawn(pulse.answers())
+    }
+
+    /// Boxed, because calls ask here, and asking is a call.
+    fn answers(self: Arc<Self>) -> BoxFuture<'static, bool> {
+        Box::pin(async move { self.look().await })
+    }
+
+    async fn look(&self) -> bool {
         let mut heard_at = self.heard_at.lock().await;
         if self.is_lost() || self.connection.is_closed() {
             return false;
@@ -98,8 +123,7 @@ impl Pulse {
         let answers = match tokio::time::timeout(ANSWER_MAX, opening).await {
             Ok(Ok(channel)) => {
                 let question = ApiVersionsRequest::default();
-                // Boxed, because calls ask here.
-                Box::pin(channel.call(&question, QUESTION_VERSION, ANSWER_MAX)).await.is_ok()
+                channel.call(&question, QUESTION_VERSION, ANSWER_MAX).await.is_ok()
             }
             Ok(Err(_)) => false,
             // The connection has as many streams as the server allows, which says nothing of the server.
@@ -110,6 +134,7 @@ impl Pulse {
         } else {
             self.is_lost.store(true, Ordering::Release);
             self.health.worsen();
+            self.lost.notify_waiters();
         }
         answers
     }

@@ -130,6 +130,27 @@ async fn a_server_that_is_gone_is_known_within_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn calls_with_little_time_find_out_too_that_the_server_is_gone() {
+    let server = Arc::new(Server::default());
+    let node = node(&server);
+    let link = node.link().await.expect("the server answers");
+    server.is_gone.store(true, Ordering::Relaxed);
+    let before = Instant::now();
+    let second = Duration::from_secs(1);
+    while !node.is_failing() {
+        let channel = link.open_channel().await.expect("the network is there");
+        let answer = channel.call(&ApiVersionsRequest::default(), 3, second).await;
+        assert!(answer.is_err(), "{answer:?}");
+        assert!(before.elapsed() < Duration::from_secs(5), "nobody finds out");
+    }
+    assert_eq!(
+        before.elapsed(),
+        second + Duration::from_secs(3),
+        "the question is asked once, after the first call"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_answer_is_waited_for() {
     let server = Arc::new(Server::default());
     let node = node(&server);

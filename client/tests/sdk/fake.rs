@@ -233,6 +233,9 @@ impl Fake {
             }
             68 => {
                 let request = read::<ConsumerGroupHeartbeatRequest>(body, version);
+                if self.state.lock().group.hangs() {
+                    std::future::pending::<()>().await;
+                }
                 let response = {
                     let mut state = self.state.lock();
                     let partitions = state.logs.len();

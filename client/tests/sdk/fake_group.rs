@@ -27,6 +27,8 @@ pub(crate) struct Group {
     pub(crate) epoch: i32,
     /// What the next heartbeats of members are answered with.
     pub(crate) refuse: VecDeque<ErrorCode>,
+    /// How many of the next heartbeats are never answered, and have no effect.
+    pub(crate) hang: usize,
     /// What the next commits are answered with.
     pub(crate) refuse_commits: VecDeque<ErrorCode>,
     pub(crate) heartbeats: usize,
@@ -58,6 +60,13 @@ impl Group {
         };
         FindCoordinatorResponse::default()
             .with_coordinators(request.coordinator_keys.iter().map(found).collect())
+    }
+
+    /// Whether the heartbeat that has come is not answered.
+    pub(crate) fn hangs(&mut self) -> bool {
+        let hangs = self.hang > 0;
+        self.hang -= usize::from(hangs);
+        hangs
     }
 
     pub(crate) fn heartbeat(

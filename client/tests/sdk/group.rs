@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use crate::{
     consumer::fill,
     fake::{Fake, TOPIC},
+    fake_group::INTERVAL_MS,
 };
 
 const RTT: Duration = Duration::from_millis(10);
@@ -258,6 +259,33 @@ async fn a_coordinator_that_moves_is_looked_up_anew() {
     fill(&fake, 1, 1, 20);
     assert_eq!(take(&mut consumer, 2).await.len(), 2);
     consumer.close().await.expect("the cluster answers");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_that_hangs_does_not_outlive_its_interval() {
+    let fake = Fake::new(2, RTT);
+    fill(&fake, 1, 10, 20);
+    let mut consumer = member(&fake.client().await);
+    take(&mut consumer, 5).await;
+    let interval = Duration::from_millis(INTERVAL_MS as u64);
+    for hanging in [1, 3] {
+        fake.state.lock().group.hang = hanging;
+        while fake.state.lock().group.hang == hanging {
+            tokio::time::sleep(RTT).await;
+        }
+        let before = tokio::time::Instant::now();
+        consumer.commit().await.expect("the agent answers everything else");
+        assert!(before.elapsed() < RTT * 4, "a commit does not wait behind it: {:?}", before.elapsed());
+        let answered = fake.state.lock().group.heartbeats;
+        while fake.state.lock().group.heartbeats == answered {
+            tokio::time::sleep(RTT).await;
+        }
+        // A member that is not answered tries again soon.
+        let most = (interval + Duration::from_millis(200)) * hanging as u32;
+        assert!(before.elapsed() < most, "{:?} after {hanging}", before.elapsed());
+        take(&mut consumer, 5).await;
+    }
+    assert_eq!(fake.state.lock().group.members.len(), 1, "it has stayed the same member");
 }
 
 #[tokio::test(start_paused = true)]

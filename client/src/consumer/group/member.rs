@@ -22,7 +22,7 @@ use crate::{
     Error, ErrorCode, Offset, PartitionIndex,
     cluster::Cluster,
     offsets::{self, Committer},
-    rpc::Effect,
+    rpc::{Channel, Effect, Link},
 };
 
 /// The epoch of a member that joins.
@@ -35,6 +35,11 @@ const LEAVES_FOR_A_WHILE: i32 = -2;
 const INTERVAL_MIN: Duration = Duration::from_millis(10);
 /// The longest time between heartbeats, whatever the coordinator says.
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
+/// The interval of heartbeats as long as the coordinator has not said one: KIP-848's default.
+const INTERVAL_FIRST: Duration = Duration::from_secs(5);
+/// How long a heartbeat may go unanswered at least. Otherwise that is as long as the interval; but a group's interval is
+/// never below 1 s, and an agent that asks for the next one sooner does not answer sooner for it.
+const ANSWER_MIN: Duration = Duration::from_secs(1);
 /// How long leaving may take. The session time-out does it otherwise.
 const LEAVE_MAX: Duration = Duration::from_secs(5);
 /// How often a commit is made again because the member's epoch went on meanwhile.
@@ -64,6 +69,8 @@ pub(super) struct Member {
     state: Mutex<State>,
     /// Told when the coordinator should hear something before the next heartbeat is due.
     nudge: Notify,
+    /// The stream of the heartbeats, and the connection that it belongs to.
+    stream: Mutex<Option<(Arc<Link>, Arc<Channel>)>>,
     /// Held while offsets are committed: an older commit that is tried again must not undo a younger one.
     committing: tokio::sync::Mutex<()>,
 }
@@ -95,6 +102,7 @@ impl Member {
             id,
             state: Mutex::new(State { epoch: JOINS, ..State::default() }),
             nudge: Notify::new(),
+            stream: Mutex::default(),
             committing: tokio::sync::Mutex::default(),
         }
     }
@@ -158,10 +166,12 @@ impl Member {
     /// Sends heartbeats until it is aborted, or fails for good.
     pub(super) async fn beat_on(self: Arc<Self>) {
         let mut delays = None;
+        let mut interval = INTERVAL_FIRST;
         loop {
-            let pause = match self.beat().await {
-                Ok(interval) => {
+            let pause = match self.beat(interval.max(ANSWER_MIN)).await {
+                Ok(told) => {
                     delays = None;
+                    interval = told;
                     interval
                 }
                 Err(error) => {
@@ -183,8 +193,8 @@ impl Member {
         }
     }
 
-    /// One heartbeat. Answers when the next one is due.
-    async fn beat(&self) -> Result<Duration, Error> {
+    /// One heartbeat, whose answer is awaited for so long. Answers when the next one is due.
+    async fn beat(&self, answer_max: Duration) -> Result<Duration, Error> {
         let request = {
             let mut state = self.state.lock();
             let request = self.heartbeat(&state);
@@ -192,7 +202,7 @@ impl Member {
             state.tell_owned = false;
             request
         };
-        let answer = self.call(request).await.inspect_err(|_| {
+        let answer = self.call(&request, answer_max).await.inspect_err(|_| {
             // It may not have come through: the next one says everything.
             self.state.lock().tell_all = true;
         })?;
@@ -207,18 +217,40 @@ impl Member {
         Ok(Duration::from_millis(interval).clamp(INTERVAL_MIN, INTERVAL_MAX))
     }
 
+    /// Sends a heartbeat on a stream of its own: one that is not answered in time ends that stream and nothing else.
     async fn call(
         &self,
-        request: ConsumerGroupHeartbeatRequest,
+        request: &ConsumerGroupHeartbeatRequest,
+        answer_max: Duration,
     ) -> Result<ConsumerGroupHeartbeatResponse, Error> {
         let group = &self.settings.group;
         let what = format!("membership in group {group:?}");
-        let judge = |answer: ConsumerGroupHeartbeatResponse| match ErrorCode::try_from_code(answer.error_code)
-        {
-            Some(code) => Err(Error::from_code(code, &what, answer.error_message.as_deref())),
-            None => Ok(answer),
+        let called = async {
+            let link = self.cluster.coordinator_link(group, &what).await?;
+            let version = link.version::<ConsumerGroupHeartbeatRequest>()?;
+            let channel = self.channel(&link, &what, answer_max).await?;
+            let called = channel.call(request, version, answer_max).await;
+            let answer = called.map_err(|error| error.into_error(&what))?;
+            match ErrorCode::try_from_code(answer.error_code) {
+                Some(code) => Err(Error::from_code(code, &what, answer.error_message.as_deref())),
+                None => Ok(answer),
+            }
         };
-        self.cluster.call_coordinator_once(group, &what, |_| request, judge).await
+        called.await.inspect_err(|error| self.cluster.doubt_coordinator(group, error))
+    }
+
+    /// The stream of the heartbeats to this coordinator.
+    async fn channel(&self, link: &Arc<Link>, what: &str, open_max: Duration) -> Result<Arc<Channel>, Error> {
+        let kept = self.stream.lock().clone();
+        if let Some((_, channel)) = kept.filter(|(of, channel)| Arc::ptr_eq(of, link) && !channel.is_closed())
+        {
+            return Ok(channel);
+        }
+        let opened = tokio::time::timeout(open_max, link.open_channel()).await;
+        let none = |_| Error::TimedOut(format!("{what}: no stream within {open_max:?}").into());
+        let channel = Arc::new(opened.map_err(none)??);
+        *self.stream.lock() = Some((link.clone(), channel.clone()));
+        Ok(channel)
     }
 
     fn heartbeat(&self, state: &State) -> ConsumerGroupHeartbeatRequest {
@@ -279,7 +311,7 @@ impl Member {
             .with_rebalance_timeout_ms(-1)
             .with_subscribed_topic_names(None)
             .with_topic_partitions(None);
-        let leaving = self.cluster.retry.run(Effect::Reads, || self.call(request.clone()));
+        let leaving = self.cluster.retry.run(Effect::Reads, || self.call(&request, LEAVE_MAX));
         let left = tokio::time::timeout(LEAVE_MAX, leaving).await;
         self.state.lock().epoch = JOINS;
         if !matches!(left, Ok(Ok(_))) {
