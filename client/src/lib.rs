@@ -20,7 +20,8 @@ pub mod tunnel;
 pub use admin::Admin;
 pub use client::{Client, ClientBuilder};
 pub use consumer::{
-    Consumer, ConsumerRecord, FetchedBatch, GroupConsumer, Isolation, OutOfRange, Rebalance, Records, Start,
+    Assignor, Consumer, ConsumerRecord, FetchedBatch, GroupConsumer, Isolation, OutOfRange, Rebalance,
+    Records, Start,
 };
 pub use ebb_protocol::ids::{
     BrokerId, InvalidTopicName, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp,

@@ -12,7 +12,7 @@ mod source;
 use std::{sync::Arc, time::Duration};
 
 use futures::Stream;
-pub use group::{GroupConsumer, GroupConsumerBuilder, Rebalance};
+pub use group::{Assignor, GroupConsumer, GroupConsumerBuilder, Rebalance};
 pub use record::{ConsumerRecord, FetchedBatch, Records};
 
 use self::{

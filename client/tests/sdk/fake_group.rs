@@ -35,6 +35,7 @@ pub(crate) struct Group {
     pub(crate) commits: usize,
     pub(crate) lookups: usize,
     pub(crate) last: Option<ConsumerGroupHeartbeatRequest>,
+    pub(crate) joins: Vec<ConsumerGroupHeartbeatRequest>,
 }
 
 /// A member.
@@ -77,6 +78,9 @@ impl Group {
     ) -> ConsumerGroupHeartbeatResponse {
         self.heartbeats += 1;
         self.last = Some(request.clone());
+        if request.member_epoch == 0 {
+            self.joins.push(request.clone());
+        }
         match self.beat(request, partitions) {
             Err(code) => ConsumerGroupHeartbeatResponse::default().with_error_code(code.code()),
             Ok((epoch, assigned)) => {

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use ebbtide::{Client, Error, ErrorCode, GroupConsumer, PartitionIndex, Rebalance, Start};
+use ebb_protocol::messages::ConsumerGroupHeartbeatRequest;
+use ebbtide::{Assignor, Client, Error, ErrorCode, GroupConsumer, PartitionIndex, Rebalance, Start};
 use futures::StreamExt;
 use parking_lot::Mutex;
 
@@ -286,6 +287,38 @@ async fn a_heartbeat_that_hangs_does_not_outlive_its_interval() {
         take(&mut consumer, 5).await;
     }
     assert_eq!(fake.state.lock().group.members.len(), 1, "it has stayed the same member");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_member_says_where_it_runs_and_how_to_share_when_it_joins() {
+    let fake = Fake::new(1, RTT);
+    fill(&fake, 1, 1, 20);
+    let client = fake.client().await;
+    let told = |request: &ConsumerGroupHeartbeatRequest| {
+        let text = |text: &Option<_>| text.as_deref().map(str::to_owned);
+        (text(&request.rack_id), text(&request.server_assignor))
+    };
+    let last = || fake.state.lock().group.last.clone().expect("a heartbeat");
+    for (assignor, name) in [(Assignor::Uniform, "uniform"), (Assignor::Range, "range")] {
+        let builder = client.consumer().group("readers").rack("eu-central-1a").assignor(assignor);
+        let mut consumer = builder.build().expect("sound settings");
+        consumer.subscribe(&[TOPIC]);
+        tokio::time::sleep(RTT * 4).await;
+        let first = fake.state.lock().group.joins.last().cloned().expect("it has joined");
+        assert_eq!(told(&first), (Some("eu-central-1a".to_owned()), Some(name.to_owned())));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(told(&last()), (None, None), "what does not change is not said again");
+        consumer.close().await.expect("the cluster answers");
+    }
+    let mut consumer = member(&client);
+    take(&mut consumer, 1).await;
+    let first = fake.state.lock().group.joins.last().cloned().expect("it has joined");
+    assert_eq!(told(&first), (None, None), "it is left to the coordinator");
+    let empty = [
+        client.consumer().group("readers").rack("").build(),
+        client.consumer().group("readers").instance_id("").build(),
+    ];
+    assert!(empty.iter().all(|wrong| matches!(wrong, Err(Error::Usage(_)))), "{empty:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -272,9 +272,12 @@ impl Member {
             };
             let names = names.iter().map(|name| TopicName(text(name))).collect();
             let timeout = i32::try_from(self.settings.rebalance_timeout.as_millis()).unwrap_or(i32::MAX);
+            let assignor = self.settings.assignor.map(|assignor| StrBytes::from_static_str(assignor.name()));
             // An empty pattern ends the last one, and says nothing where there was none.
             let pattern = pattern.or_else(|| (!joins).then(StrBytes::default));
             request = request
+                .with_rack_id(self.settings.rack.as_ref().map(text))
+                .with_server_assignor(assignor)
                 .with_rebalance_timeout_ms(timeout)
                 .with_subscribed_topic_names(Some(names))
                 .with_subscribed_topic_regex(pattern);

@@ -32,6 +32,25 @@ pub enum Rebalance {
     Lost(Vec<(String, PartitionIndex)>),
 }
 
+/// How the coordinator shares the partitions out: the assignors that agents have, by Kafka's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Assignor {
+    /// Each member gets as many partitions as the others, and keeps those that it has.
+    Uniform,
+    /// The same partitions of all topics go to the same member, so that topics which share keys can be joined.
+    Range,
+}
+
+impl Assignor {
+    /// Kafka's name for it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => "uniform",
+            Self::Range => "range",
+        }
+    }
+}
+
 /// What is told of rebalances.
 type OnRebalance = Arc<dyn Fn(&Rebalance) + Send + Sync>;
 
@@ -40,6 +59,8 @@ type OnRebalance = Arc<dyn Fn(&Rebalance) + Send + Sync>;
 struct GroupSettings {
     group: String,
     instance: Option<String>,
+    rack: Option<String>,
+    assignor: Option<Assignor>,
     start: Start,
     commit_interval: Option<Duration>,
     rebalance_timeout: Duration,
@@ -243,6 +264,8 @@ impl GroupConsumerBuilder {
         let settings = GroupSettings {
             group: group.to_owned(),
             instance: None,
+            rack: None,
+            assignor: None,
             start: Start::Earliest,
             commit_interval: Some(Duration::from_secs(5)),
             rebalance_timeout: Duration::from_secs(60),
@@ -255,6 +278,20 @@ impl GroupConsumerBuilder {
     /// was closed too. Default: none.
     pub fn instance_id(mut self, id: &str) -> Self {
         self.settings.instance = Some(id.to_owned());
+        self
+    }
+
+    /// Where this consumer runs, say its availability zone: Kafka's `client.rack`, which the coordinator is told and
+    /// tools show. Default: none.
+    pub fn rack(mut self, rack: &str) -> Self {
+        self.settings.rack = Some(rack.to_owned());
+        self
+    }
+
+    /// How the partitions are to be shared out. The coordinator takes what most members ask for. Default: they leave
+    /// it to the coordinator, which takes [`Assignor::Uniform`].
+    pub fn assignor(mut self, assignor: Assignor) -> Self {
+        self.settings.assignor = Some(assignor);
         self
     }
 
@@ -285,12 +322,15 @@ impl GroupConsumerBuilder {
     /// Makes the consumer. It joins its group when it subscribes.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the group has no name or a time is 0, and as [`ConsumerBuilder::build`].
+    /// [`Error::Usage`] when a name is empty or a time is 0, and as [`ConsumerBuilder::build`].
     pub fn build(self) -> Result<GroupConsumer, Error> {
         let settings = self.settings;
         let wrong = |text: &str| Err(Error::Usage(format!("group {:?}: {text}", settings.group).into()));
         if settings.group.is_empty() {
             return wrong("a group needs a name");
+        }
+        if settings.instance.as_deref() == Some("") || settings.rack.as_deref() == Some("") {
+            return wrong("an instance id or a rack must not be empty");
         }
         if settings.commit_interval.is_some_and(|interval| interval.is_zero()) {
             return wrong("the commit interval must be above 0");
