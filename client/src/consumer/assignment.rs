@@ -80,6 +80,16 @@ impl Assignment {
         self.partitions.insert(key.clone(), assigned);
     }
 
+    /// Goes on reading a partition elsewhere, if it is read, and is still in this generation where one is named.
+    pub(super) fn seek(&mut self, key: &Key, generation: Option<u64>, offset: Offset) -> bool {
+        let assigned = self.partitions.get(key);
+        let assigned =
+            assigned.filter(|assigned| generation.is_none_or(|known| assigned.generation == known));
+        let Some(lane) = assigned.map(|assigned| assigned.lane.clone()) else { return false };
+        self.assign(key, offset, lane);
+        true
+    }
+
     /// Stops reading a partition.
     pub(super) fn unassign(&mut self, key: &Key) {
         self.partitions.remove(key);

@@ -210,12 +210,14 @@ impl Reader {
 
     /// Goes on reading a partition elsewhere, unless the user has sought meanwhile.
     pub(super) fn move_to(&self, wanted: &Wanted, offset: Offset) {
-        let mut assignment = self.assignment.lock();
-        let Some(assigned) = assignment.partitions.get(&wanted.key) else { return };
-        if assigned.generation == wanted.generation {
-            let lane = assigned.lane.clone();
-            assignment.assign(&wanted.key, offset, lane);
-        }
+        self.assignment.lock().seek(&wanted.key, Some(wanted.generation), offset);
+    }
+
+    /// Goes on reading a partition elsewhere. False when it is not read.
+    pub(super) fn seek(&self, key: &Key, offset: Offset) -> bool {
+        let sought = self.assignment.lock().seek(key, None, offset);
+        self.wake_all();
+        sought
     }
 }
 

@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) down: bool,
     pub(crate) epoch: i16,
     pub(crate) log_start: i64,
+    /// How long looking up offsets takes.
+    pub(crate) look_ups_take: Duration,
     pub(crate) connects: usize,
     pub(crate) streams: usize,
     pub(crate) produce_requests: usize,
@@ -213,6 +215,8 @@ impl Fake {
             }
             2 => {
                 let request = read::<ListOffsetsRequest>(body, version);
+                let delay = self.state.lock().look_ups_take;
+                tokio::time::sleep(delay).await;
                 Some(reply::<ListOffsetsRequest>(&self.state.lock().list_offsets(&request), version, id))
             }
             3 => {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use ebb_protocol::messages::ConsumerGroupHeartbeatRequest;
-use ebbtide::{Assignor, Client, Error, ErrorCode, GroupConsumer, PartitionIndex, Rebalance, Start};
+use ebbtide::{Assignor, Client, Error, ErrorCode, GroupConsumer, Offset, PartitionIndex, Rebalance, Start};
 use futures::StreamExt;
 use parking_lot::Mutex;
 
@@ -287,6 +287,60 @@ async fn a_heartbeat_that_hangs_does_not_outlive_its_interval() {
         take(&mut consumer, 5).await;
     }
     assert_eq!(fake.state.lock().group.members.len(), 1, "it has stayed the same member");
+}
+
+#[tokio::test(start_paused = true)]
+async fn seeking_moves_the_position_and_commits_nothing() {
+    let fake = Fake::new(2, RTT);
+    fill(&fake, 2, 10, 20);
+    let client = fake.client().await;
+    let mut consumer = member(&client);
+    let unknown = consumer.seek(TOPIC, PartitionIndex(0), Start::Earliest).await;
+    assert!(matches!(unknown, Err(Error::Usage(_))), "{unknown:?}");
+    take(&mut consumer, 40).await;
+    consumer.commit().await.expect("the cluster answers");
+    let committed = || fake.state.lock().group.committed.clone();
+    assert_eq!(committed(), BTreeMap::from([(0, 20), (1, 20)]));
+    let commits = fake.state.lock().group.commits;
+
+    let place = PartitionIndex(1);
+    consumer.seek(TOPIC, place, Start::Offset(Offset(13))).await.expect("it is assigned");
+    assert_eq!(consumer.position(TOPIC, place), Some(Offset(13)));
+    assert_eq!(take(&mut consumer, 2).await, [(1, 13), (1, 14)]);
+    assert_eq!(fake.state.lock().group.commits, commits, "nothing is committed by it");
+    // The record in use is done with, and the next member begins where the seek leads.
+    consumer.seek(TOPIC, place, Start::Earliest).await.expect("it is assigned");
+    consumer.close().await.expect("the cluster answers");
+    assert_eq!(committed(), BTreeMap::from([(0, 20), (1, 0)]));
+    assert_eq!(take(&mut member(&client), 3).await, [(1, 0), (1, 1), (1, 2)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn seeking_is_refused_when_the_partition_is_lost_meanwhile() {
+    // Looking the offset up takes longer than losing the partition.
+    for code in [None, Some(ErrorCode::UnknownMemberId)] {
+        let fake = Fake::new(1, RTT);
+        fill(&fake, 2, 10, 20);
+        let client = fake.client().await;
+        let changes = Arc::new(Mutex::new(Vec::new()));
+        let told = changes.clone();
+        let builder = client.consumer().group("readers");
+        let mut consumer =
+            builder.on_rebalance(move |change| told.lock().push(change.clone())).build().expect("sound");
+        consumer.subscribe(&[TOPIC]);
+        take(&mut consumer, 4).await;
+        consumer.commit().await.expect("the cluster answers");
+        fake.state.lock().look_ups_take = Duration::from_secs(10);
+        fake.state.lock().group.refuse.extend(code);
+        let sought = consumer.seek(TOPIC, PartitionIndex(0), Start::Latest).await;
+        let is_lost = changes.lock().iter().any(|change| matches!(change, Rebalance::Lost(_)));
+        assert_eq!(is_lost, code.is_some());
+        assert_eq!(matches!(sought, Err(Error::Usage(_))), is_lost, "{sought:?}");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(consumer.assignment().len(), 1, "it has the partition, or has it again");
+        let expect = if is_lost { Offset(4) } else { Offset(20) };
+        assert_eq!(consumer.position(TOPIC, PartitionIndex(0)), Some(expect));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,7 +14,7 @@ use self::{
     reconcile::Reconciler,
 };
 use super::{
-    Consumer, ConsumerBuilder, ConsumerRecord, FetchedBatch, Start,
+    Consumer, ConsumerBuilder, ConsumerRecord, FetchedBatch, Start, key,
     source::{Fetched, Source, stream},
 };
 use crate::{Error, Offset, PartitionIndex};
@@ -170,11 +170,45 @@ impl GroupConsumer {
         self.member.commit(None).await
     }
 
+    /// Goes on reading a partition elsewhere; what was prefetched of it is dropped. Commits nothing, but what is
+    /// committed next begins there, be it before what is committed now. A record of the partition that was returned
+    /// stays in use until the next is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the partition is not in [`GroupConsumer::assignment`], or has been lost before the offset
+    /// was known, even if it has come back since: then nothing has changed. What looking the offset up can fail with.
+    pub async fn seek(&self, topic: &str, partition: PartitionIndex, start: Start) -> Result<(), Error> {
+        let key = key(topic, partition);
+        let place = self.member.progress.lock().number(&key);
+        let not_read = || {
+            let group = &self.member.settings.group;
+            let text = format!(
+                "group {group:?}: topic {topic:?} partition {partition} is not this consumer's to seek"
+            );
+            Err(Error::Usage(text.into()))
+        };
+        if place.is_none() {
+            return not_read();
+        }
+        let found = self.consumer.reader.resolve(topic, &[partition], start).await?;
+        let offset = found.first().copied().unwrap_or_default();
+        // Under one lock, so that the partition is not given up in between.
+        let mut progress = self.member.progress.lock();
+        if progress.number(&key) != place || !self.consumer.reader.seek(&key, offset) {
+            return not_read();
+        }
+        progress.seek(&key, offset);
+        Ok(())
+    }
+
     /// The partitions that are read now, sorted.
     #[must_use]
     pub fn assignment(&self) -> Vec<(String, PartitionIndex)> {
         let keys = self.member.progress.lock().keys();
-        keys.into_iter().map(|(topic, partition)| (topic.to_string(), partition)).collect()
+        let reading = self.consumer.reader.assignment.lock();
+        // One that is being begun is not read yet.
+        let read = keys.into_iter().filter(|key| reading.partitions.contains_key(key));
+        read.map(|(topic, partition)| (topic.to_string(), partition)).collect()
     }
 
     /// As [`Consumer::position`].

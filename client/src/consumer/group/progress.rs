@@ -12,6 +12,8 @@ struct Place {
     /// Where a successor has to begin: what comes before has been returned, and its user has asked for more since.
     next: Offset,
     committed: Option<Offset>,
+    /// Which of all places it is: a partition that comes back is another place.
+    number: u64,
     /// It is being given up: nothing more of it is returned.
     held: bool,
 }
@@ -20,6 +22,8 @@ struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     places: BTreeMap<Key, Place>,
+    /// How many places have been begun.
+    begun: u64,
     /// What was returned last, and where to go on once its user is done with it.
     returned: Option<(Key, Offset)>,
 }
@@ -27,7 +31,9 @@ pub(super) struct Progress {
 impl Progress {
     /// Begins a partition. `committed` is what the group has for it.
     pub(super) fn begin(&mut self, key: &Key, next: Offset, committed: Option<Offset>) {
-        self.places.insert(key.clone(), Place { next, committed, held: false });
+        self.begun += 1;
+        let place = Place { next, committed, number: self.begun, held: false };
+        self.places.insert(key.clone(), place);
     }
 
     /// Ends partitions: what was not committed of them is read again by whoever gets them.
@@ -69,6 +75,23 @@ impl Progress {
     /// Whether the user is still busy with something of these partitions.
     pub(super) fn is_busy(&self, keys: &[Key]) -> bool {
         self.returned.as_ref().is_some_and(|(key, _)| keys.contains(key))
+    }
+
+    /// Which place a partition is, as long as it may be read.
+    pub(super) fn number(&self, key: &Key) -> Option<u64> {
+        self.places.get(key).filter(|place| !place.held).map(|place| place.number)
+    }
+
+    /// The user goes on elsewhere: a successor has to begin there, once the user is done with what was returned last.
+    pub(super) fn seek(&mut self, key: &Key, to: Offset) {
+        match &mut self.returned {
+            Some((returned, next)) if returned == key => *next = to,
+            _ => {
+                if let Some(place) = self.places.get_mut(key) {
+                    place.next = to;
+                }
+            }
+        }
     }
 
     /// What there is to commit, of all partitions or of these.
@@ -118,5 +141,26 @@ mod tests {
         progress.end(&keys);
         assert!(!progress.give(key, Offset(7)));
         assert!(progress.keys().is_empty());
+    }
+
+    #[test]
+    fn a_successor_begins_where_the_user_has_sought_to() {
+        let key: Key = ("flights".into(), PartitionIndex(0));
+        let mut progress = Progress::default();
+        progress.begin(&key, Offset(5), Some(Offset(5)));
+        let first = progress.number(&key);
+        assert!(first.is_some());
+        progress.seek(&key, Offset(2));
+        assert_eq!(progress.uncommitted(None), [(key.clone(), Offset(2))]);
+        assert!(progress.give(key.clone(), Offset(3)));
+        progress.seek(&key, Offset(9));
+        assert_eq!(progress.uncommitted(None), [(key.clone(), Offset(2))], "the user is not done yet");
+        assert!(!progress.done());
+        assert_eq!(progress.uncommitted(None), [(key.clone(), Offset(9))]);
+        progress.hold(std::slice::from_ref(&key));
+        assert_eq!(progress.number(&key), None, "it is being given up");
+        progress.end(std::slice::from_ref(&key));
+        progress.begin(&key, Offset(9), None);
+        assert!(progress.number(&key) > first, "it is another place now");
     }
 }
