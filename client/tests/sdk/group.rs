@@ -344,6 +344,62 @@ async fn seeking_is_refused_when_the_partition_is_lost_meanwhile() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_is_dropped_leaves_and_commits_nothing() {
+    for (instance, epoch) in [(None, -1), (Some("one"), -2)] {
+        let fake = Fake::new(1, RTT);
+        fill(&fake, 1, 10, 20);
+        let client = fake.client().await;
+        let builder = client.consumer().group("readers");
+        let builder = match instance {
+            Some(id) => builder.instance_id(id),
+            None => builder,
+        };
+        let mut consumer = builder.build().expect("sound settings");
+        consumer.subscribe(&[TOPIC]);
+        take(&mut consumer, 4).await;
+        drop(consumer);
+        tokio::time::sleep(RTT * 3).await;
+        let state = fake.state.lock();
+        assert!(state.group.members.is_empty(), "its partitions are free");
+        assert_eq!(state.group.last.as_ref().map(|last| last.member_epoch), Some(epoch));
+        assert_eq!(state.group.commits, 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_dropped_while_it_joins_leaves_too() {
+    let fake = Fake::new(1, RTT * 10);
+    let client = fake.client().await;
+    let consumer = member(&client);
+    // The first heartbeat is on its way: the coordinator will count a member that knows nothing of it.
+    tokio::time::sleep(RTT * 25).await;
+    assert_eq!(fake.state.lock().group.heartbeats, 0);
+    drop(consumer);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let state = fake.state.lock();
+    assert_eq!((state.group.heartbeats, state.group.members.len()), (2, 0));
+}
+
+#[test]
+fn a_consumer_may_be_dropped_where_there_is_no_runtime() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().expect("a runtime");
+    let fake = Fake::new(1, RTT);
+    let consumer = runtime.block_on(async {
+        let mut consumer = member(&fake.client().await);
+        fill(&fake, 1, 1, 20);
+        take(&mut consumer, 1).await;
+        consumer
+    });
+    let heartbeats = fake.state.lock().group.heartbeats;
+    drop(consumer);
+    runtime.block_on(async { tokio::time::sleep(Duration::from_secs(5)).await });
+    let state = fake.state.lock();
+    assert_eq!(state.group.members.len(), 1, "its session will end");
+    assert_eq!(state.group.heartbeats, heartbeats, "and it is heard of no more");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_member_says_where_it_runs_and_how_to_share_when_it_joins() {
     let fake = Fake::new(1, RTT);
     fill(&fake, 1, 1, 20);

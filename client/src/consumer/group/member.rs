@@ -78,6 +78,8 @@ pub(super) struct Member {
 #[derive(Debug, Default)]
 struct State {
     epoch: i32,
+    /// Whether the coordinator may count the member, so that there is something to leave.
+    may_be_member: bool,
     /// Counts how often the member lost its place in the group.
     life: u64,
     subscription: Option<Subscription>,
@@ -195,16 +197,19 @@ impl Member {
 
     /// One heartbeat, whose answer is awaited for so long. Answers when the next one is due.
     async fn beat(&self, answer_max: Duration) -> Result<Duration, Error> {
-        let request = {
+        let (request, was_member) = {
             let mut state = self.state.lock();
             let request = self.heartbeat(&state);
+            let was_member = std::mem::replace(&mut state.may_be_member, true);
             state.tell_all = false;
             state.tell_owned = false;
-            request
+            (request, was_member)
         };
-        let answer = self.call(&request, answer_max).await.inspect_err(|_| {
+        let answer = self.call(&request, answer_max).await.inspect_err(|error| {
+            let mut state = self.state.lock();
             // It may not have come through: the next one says everything.
-            self.state.lock().tell_all = true;
+            state.tell_all = true;
+            state.may_be_member = was_member || error.may_have_happened();
         })?;
         let mut state = self.state.lock();
         state.epoch = answer.member_epoch;
@@ -293,6 +298,7 @@ impl Member {
         let mut state = self.state.lock();
         state.life += 1;
         state.epoch = JOINS;
+        state.may_be_member = false;
         state.assigned = None;
         state.owned.clear();
         drop(state);
@@ -301,7 +307,7 @@ impl Member {
 
     /// Leaves the group. Heartbeats must have ended. That it does not come through is left to the session time-out.
     pub(super) async fn leave(&self) {
-        if self.epoch() == JOINS {
+        if !std::mem::take(&mut self.state.lock().may_be_member) {
             return;
         }
         let epoch = if self.settings.instance.is_some() { LEAVES_FOR_A_WHILE } else { LEAVES };

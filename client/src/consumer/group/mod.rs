@@ -7,6 +7,7 @@ mod reconcile;
 use std::{sync::Arc, time::Duration};
 
 use futures::Stream;
+use tokio::runtime::Handle;
 use tokio_util::task::AbortOnDropHandle;
 
 use self::{
@@ -87,8 +88,9 @@ impl GroupSettings {
 ///
 /// Asking for the next record or batch says that its user is done with the one before: only then may its offset be
 /// committed, and its partition go to another consumer. So every record is processed at least once, and heartbeats
-/// and rebalances go on in the background meanwhile. [`GroupConsumer::close`] leaves the group; a consumer that is
-/// only dropped is missed when its session is over.
+/// and rebalances go on in the background meanwhile. [`GroupConsumer::close`] commits and leaves the group. A consumer
+/// that is only dropped commits nothing, and leaves in the background, if a Tokio runtime is there and goes on for
+/// long enough; otherwise it is missed when its session is over.
 #[derive(Debug)]
 pub struct GroupConsumer {
     consumer: Consumer,
@@ -253,13 +255,29 @@ impl GroupConsumer {
         } else {
             Ok(())
         };
-        for task in self.tasks.drain(..) {
-            task.abort();
-            // It has ended by cancellation, or had ended before.
-            let _ = task.await;
-        }
-        self.member.leave().await;
+        leave(std::mem::take(&mut self.tasks), &self.member).await;
         committed
+    }
+}
+
+/// Leaves the group, when the heartbeats have ended.
+async fn leave(tasks: Vec<AbortOnDropHandle<()>>, member: &Member) {
+    for task in tasks {
+        task.abort();
+        // It has ended by cancellation, or had ended before.
+        let _ = task.await;
+    }
+    member.leave().await;
+}
+
+impl Drop for GroupConsumer {
+    /// Leaves the group in the background, unless the consumer was closed.
+    fn drop(&mut self) {
+        let tasks = std::mem::take(&mut self.tasks);
+        if let (Ok(runtime), false) = (Handle::try_current(), tasks.is_empty()) {
+            let member = self.member.clone();
+            runtime.spawn(async move { leave(tasks, &member).await });
+        }
     }
 }
 
