@@ -214,43 +214,33 @@ impl Fake {
                 }
             }
             2 => {
-                let request = read::<ListOffsetsRequest>(body, version);
                 let delay = self.state.lock().look_ups_take;
                 tokio::time::sleep(delay).await;
-                Some(reply::<ListOffsetsRequest>(&self.state.lock().list_offsets(&request), version, id))
+                respond::<ListOffsetsRequest>(body, version, id, |asked| {
+                    self.state.lock().list_offsets(asked)
+                })
             }
-            3 => {
-                let request = read::<MetadataRequest>(body, version);
-                Some(reply::<MetadataRequest>(&self.state.lock().metadata(&request), version, id))
-            }
-            8 => {
-                let request = read::<OffsetCommitRequest>(body, version);
-                Some(reply::<OffsetCommitRequest>(&self.state.lock().group.commit(&request), version, id))
-            }
+            3 => respond::<MetadataRequest>(body, version, id, |asked| self.state.lock().metadata(asked)),
+            8 => respond::<OffsetCommitRequest>(body, version, id, |asked| {
+                self.state.lock().group.commit(asked)
+            }),
             9 => {
-                let request = read::<OffsetFetchRequest>(body, version);
-                Some(reply::<OffsetFetchRequest>(&self.state.lock().group.fetch(&request), version, id))
+                respond::<OffsetFetchRequest>(body, version, id, |asked| self.state.lock().group.fetch(asked))
             }
-            10 => {
-                let request = read::<FindCoordinatorRequest>(body, version);
-                Some(reply::<FindCoordinatorRequest>(&self.state.lock().group.find(&request), version, id))
-            }
+            10 => respond::<FindCoordinatorRequest>(body, version, id, |asked| {
+                self.state.lock().group.find(asked)
+            }),
+            18 => Some(reply::<ApiVersionsRequest>(&api_versions(), version, id)),
+            22 => respond::<InitProducerIdRequest>(body, version, id, |_| self.state.lock().init_producer()),
             68 => {
-                let request = read::<ConsumerGroupHeartbeatRequest>(body, version);
                 if self.state.lock().group.hangs() {
                     std::future::pending::<()>().await;
                 }
-                let response = {
+                respond::<ConsumerGroupHeartbeatRequest>(body, version, id, |asked| {
                     let mut state = self.state.lock();
                     let partitions = state.logs.len();
-                    state.group.heartbeat(&request, topic_id(), partitions)
-                };
-                Some(reply::<ConsumerGroupHeartbeatRequest>(&response, version, id))
-            }
-            18 => Some(reply::<ApiVersionsRequest>(&api_versions(), version, id)),
-            22 => {
-                let response = self.state.lock().init_producer();
-                Some(reply::<InitProducerIdRequest>(&response, version, id))
+                    state.group.heartbeat(asked, topic_id(), partitions)
+                })
             }
             other => panic!("api {other} is not faked"),
         }
@@ -259,6 +249,15 @@ impl Fake {
 
 fn read<R: Request>(body: Bytes, version: i16) -> R {
     decode_request(body, version).expect("a sound request")
+}
+
+fn respond<R: Request>(
+    body: Bytes,
+    version: i16,
+    id: i32,
+    answer: impl FnOnce(&R) -> R::Response,
+) -> Option<Bytes> {
+    Some(reply::<R>(&answer(&read(body, version)), version, id))
 }
 
 fn reply<R: Request>(response: &R::Response, version: i16, id: i32) -> Bytes {
