@@ -115,6 +115,19 @@ impl Assignment {
         }
     }
 
+    /// Queues again what is left of a batch that has been begun, before all others, unless its partition has been taken
+    /// elsewhere since.
+    pub(super) fn put_back(&mut self, mut batch: FetchedBatch, generation: u64) {
+        let assigned = self.partitions.get(&(batch.topic.clone(), batch.partition));
+        let Some(assigned) = assigned.filter(|assigned| assigned.generation == generation) else { return };
+        if assigned.position < batch.next_offset() {
+            batch.from = assigned.position;
+            let item = Item::Batch(batch);
+            self.queued_bytes += bytes(&item);
+            self.queue.push_front(item);
+        }
+    }
+
     /// Moves a partition's position on: what comes before `to` has been returned.
     pub(super) fn advance(&mut self, batch: &FetchedBatch, to: Offset) {
         if let Some(assigned) = self.partitions.get_mut(&(batch.topic.clone(), batch.partition)) {

@@ -153,11 +153,14 @@ impl Consumer {
     }
 
     /// Waits for the next batch of any assigned partition. Decoding is left to the caller: the fastest way to read.
-    /// Dropping the future loses nothing.
+    /// What [`Consumer::next_record`] has left of a batch comes first. Dropping the future loses nothing.
     ///
     /// # Errors
     /// What fetching failed with. The consumer may be used again afterwards.
     pub async fn next_batch(&mut self) -> Result<FetchedBatch, Error> {
+        if let Some(current) = self.current.take() {
+            self.reader.assignment.lock().put_back(current.batch, current.generation);
+        }
         let batch = self.wait_for_batch().await?;
         self.reader.assignment.lock().advance(&batch, batch.next_offset());
         Ok(batch)
@@ -199,6 +202,11 @@ impl Consumer {
         let assigned = assignment.partitions.get(&key);
         if assigned.is_none_or(|assigned| assigned.generation != current.generation) {
             self.current = None;
+            return None;
+        }
+        if assigned.is_some_and(|assigned| assigned.paused) {
+            let current = self.current.take()?;
+            assignment.put_back(current.batch, current.generation);
             return None;
         }
         let next = current.records.next();

@@ -136,6 +136,42 @@ async fn a_paused_partition_is_held_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_partition_is_held_back_in_the_middle_of_a_batch_too() {
+    let fake = Fake::new(2, RTT);
+    fill(&fake, 1, 10, 10);
+    let mut consumer = fake.client().await.consumer().build().expect("sound settings");
+    consumer.assign_topic(TOPIC, Start::Earliest).await.expect("the topic is there");
+    let begun = take(&mut consumer, 4).await[0].partition;
+    consumer.pause(TOPIC, begun);
+    let others = take(&mut consumer, 10).await;
+    assert!(others.iter().all(|record| record.partition != begun), "{others:?}");
+    assert!(tokio::time::timeout(RTT * 100, consumer.next_record()).await.is_err());
+    assert_eq!(consumer.position(TOPIC, begun), Some(Offset(4)));
+    consumer.resume(TOPIC, begun);
+    assert_eq!(offsets(&take(&mut consumer, 6).await), (4..10).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_left_of_a_batch_comes_as_a_batch() {
+    let fake = Fake::new(1, RTT);
+    fill(&fake, 2, 10, 10);
+    let mut consumer = fake.client().await.consumer().build().expect("sound settings");
+    consumer.assign(TOPIC, P0, Start::Earliest).await.expect("the topic is there");
+    take(&mut consumer, 4).await;
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let batch = consumer.next_batch().await.expect("a batch");
+        let records: Result<Vec<_>, _> = batch.records().expect("it is sound").collect();
+        seen.extend(offsets(&records.expect("they are sound")));
+    }
+    assert_eq!(seen, (4..20).collect::<Vec<_>>());
+    consumer.seek(TOPIC, P0, Start::Offset(Offset(9))).await.expect("it is assigned");
+    take(&mut consumer, 1).await;
+    let batch = consumer.next_batch().await.expect("a batch");
+    assert_eq!(batch.batch().base_offset(), Offset(10), "a batch that is used up does not come again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_policy_decides_when_the_position_is_gone() {
     let fake = Fake::new(1, RTT);
     fill(&fake, 10, 10, 10);

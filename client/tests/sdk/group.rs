@@ -78,16 +78,16 @@ async fn records_and_batches_come_as_streams_too() {
     let client = fake.client().await;
     let mut consumer = member(&client);
     let records: Vec<_> = sendable(consumer.records())
-        .take(10)
+        .take(15)
         .map(|record| record.expect("a record").offset.0)
         .collect()
         .await;
-    assert_eq!(records, (0..10).collect::<Vec<_>>());
+    assert_eq!(records, (0..15).collect::<Vec<_>>());
     consumer.commit().await.expect("the cluster answers");
     let mut batches = std::pin::pin!(sendable(consumer.batches()));
     let batch = batches.next().await.expect("it does not end").expect("a batch");
-    assert_eq!((batch.batch().base_offset().0, batch.next_offset().0), (10, 20));
-    assert_eq!(fake.state.lock().group.committed.get(&0), Some(&10));
+    assert_eq!((batch.batch().base_offset().0, batch.next_offset().0), (10, 20), "the rest of it");
+    assert_eq!(fake.state.lock().group.committed.get(&0), Some(&15));
 }
 
 #[tokio::test(start_paused = true)]
