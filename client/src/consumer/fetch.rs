@@ -38,9 +38,10 @@ pub(super) struct Limits {
 /// Topics by name, as far as they are known.
 pub(super) type Known = BTreeMap<Arc<str>, Arc<TopicMetadata>>;
 
-/// The highest version that can carry these topics: ids, when all of them are known.
-pub(super) fn version(highest: i16, known: &Known) -> i16 {
-    if known.values().all(|topic| topic.id.is_some()) { highest } else { highest.min(TOPIC_IDS_VERSION - 1) }
+/// The highest version that can carry these partitions: topics by id, when all ids are known, otherwise by name.
+pub(super) fn version(highest: i16, wanted: &[Wanted], known: &Known) -> i16 {
+    let has_id = |wanted: &Wanted| known.get(&wanted.key.0).is_some_and(|topic| topic.id.is_some());
+    if wanted.iter().all(has_id) { highest } else { highest.min(TOPIC_IDS_VERSION - 1) }
 }
 
 /// A request for several partitions, without a session: every answer is whole.

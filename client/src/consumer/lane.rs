@@ -110,7 +110,7 @@ impl Runner {
             Err(error) => return Some(Err(CallError::NotSent(error))),
         };
         let limits = self.reader.settings.limits;
-        let version = fetch::version(highest, known);
+        let version = fetch::version(highest, wanted, known);
         let request = fetch::build(wanted, known, version, limits, bytes_max);
         let timeout = self.reader.cluster.request_timeout + limits.wait_max;
         let call = channel.call(&request, version, timeout);

@@ -197,6 +197,29 @@ async fn the_policy_decides_when_the_position_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_topic_that_is_gone_is_told_and_read_again_once_it_is_back() {
+    let fake = Fake::new(1, RTT);
+    fill(&fake, 1, 10, 10);
+    let mut consumer = fake.client().await.consumer().build().expect("sound settings");
+    consumer.assign(TOPIC, P0, Start::Earliest).await.expect("the topic is there");
+    take(&mut consumer, 10).await;
+    fake.state.lock().delete();
+    let error = consumer.next_record().await.expect_err("the topic is gone");
+    assert!(matches!(error, Error::NotFound { .. }), "{error}");
+    fake.state.lock().is_gone = false;
+    fill(&fake, 1, 15, 10);
+    let seen = tokio::time::timeout(Duration::from_secs(5), async {
+        loop {
+            // What was told before the topic was back may come still.
+            if let Ok(record) = consumer.next_record().await {
+                return record.offset;
+            }
+        }
+    });
+    assert_eq!(seen.await, Ok(Offset(10)), "a position is kept");
+}
+
+#[tokio::test(start_paused = true)]
 async fn reading_goes_on_after_the_cluster_was_away() {
     let fake = Fake::new(2, RTT);
     fill(&fake, 10, 10, 10);

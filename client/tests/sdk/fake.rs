@@ -15,7 +15,7 @@ use ebb_protocol::{
         ListOffsetsRequest, ListOffsetsResponse, MetadataRequest, MetadataResponse, OffsetCommitRequest,
         OffsetFetchRequest, ProduceRequest, ProduceResponse, ProducerId, Request, StrBytes, TopicName,
         api_versions_response::ApiVersion, decode_request, encode_response, fetch_response,
-        list_offsets_response, metadata_response, produce_response,
+        list_offsets_response, metadata_request::MetadataRequestTopic, metadata_response, produce_response,
     },
     random::Random,
 };
@@ -66,6 +66,10 @@ pub(crate) struct State {
     /// Set while nobody listens.
     pub(crate) down: bool,
     pub(crate) epoch: i16,
+    /// Set while the topic does not exist.
+    pub(crate) is_gone: bool,
+    /// How often the topic has been created anew, under another id.
+    pub(crate) recreated: u128,
     pub(crate) log_start: i64,
     /// How long looking up offsets takes.
     pub(crate) look_ups_take: Duration,
@@ -222,7 +226,9 @@ impl Fake {
             }
             3 => respond::<MetadataRequest>(body, version, id, |asked| self.state.lock().metadata(asked)),
             8 => respond::<OffsetCommitRequest>(body, version, id, |asked| {
-                self.state.lock().group.commit(asked)
+                let mut state = self.state.lock();
+                let is_gone = state.is_gone;
+                state.group.commit(asked, is_gone)
             }),
             9 => {
                 respond::<OffsetFetchRequest>(body, version, id, |asked| self.state.lock().group.fetch(asked))
@@ -238,8 +244,9 @@ impl Fake {
                 }
                 respond::<ConsumerGroupHeartbeatRequest>(body, version, id, |asked| {
                     let mut state = self.state.lock();
-                    let partitions = state.logs.len();
-                    state.group.heartbeat(asked, topic_id(), partitions)
+                    let (id, partitions) =
+                        (state.topic_id(), if state.is_gone { 0 } else { state.logs.len() });
+                    state.group.heartbeat(asked, id, partitions)
                 })
             }
             other => panic!("api {other} is not faked"),
@@ -271,15 +278,23 @@ fn api_versions() -> ApiVersionsResponse {
     ApiVersionsResponse::default().with_api_keys(APIS.iter().map(row).collect())
 }
 
-fn topic_id() -> uuid::Uuid {
-    uuid::Uuid::from_u128(7)
-}
-
 fn topic_name() -> TopicName {
     TopicName(StrBytes::from_static_str(TOPIC))
 }
 
 impl State {
+    fn topic_id(&self) -> uuid::Uuid {
+        uuid::Uuid::from_u128(7 + self.recreated)
+    }
+
+    /// Deletes the topic, and all that is in it.
+    pub(crate) fn delete(&mut self) {
+        self.is_gone = true;
+        self.recreated += 1;
+        self.logs.iter_mut().for_each(|log| *log = Log::default());
+        self.group.committed.clear();
+    }
+
     fn metadata(&self, request: &MetadataRequest) -> MetadataResponse {
         let broker = metadata_response::MetadataResponseBroker::default()
             .with_node_id(BrokerId(0))
@@ -287,7 +302,7 @@ impl State {
             .with_port(9093);
         let topic = |asked: &TopicName| {
             let topic = metadata_response::MetadataResponseTopic::default().with_name(Some(asked.clone()));
-            if **asked != *TOPIC {
+            if **asked != *TOPIC || self.is_gone {
                 return topic.with_error_code(ErrorCode::UnknownTopicOrPartition.code());
             }
             let partition = |index: usize| {
@@ -295,16 +310,28 @@ impl State {
                     .with_partition_index(index as i32)
                     .with_leader_id(BrokerId(0))
             };
-            topic.with_topic_id(topic_id()).with_partitions((0..self.logs.len()).map(partition).collect())
+            topic
+                .with_topic_id(self.topic_id())
+                .with_partitions((0..self.logs.len()).map(partition).collect())
         };
-        let asked: Vec<_> = match &request.topics {
-            None => vec![topic_name()],
-            Some(topics) => topics
-                .iter()
-                .filter_map(|topic| topic.name.clone().or((topic.topic_id == topic_id()).then(topic_name)))
-                .collect(),
+        let by_id = |id: uuid::Uuid| {
+            if id == self.topic_id() {
+                return topic(&topic_name());
+            }
+            let unknown = ErrorCode::UnknownTopicId.code();
+            metadata_response::MetadataResponseTopic::default().with_topic_id(id).with_error_code(unknown)
         };
-        MetadataResponse::default().with_brokers(vec![broker]).with_topics(asked.iter().map(topic).collect())
+        let topics = match &request.topics {
+            None => vec![topic(&topic_name())],
+            Some(asked) => {
+                let one = |asked: &MetadataRequestTopic| match &asked.name {
+                    Some(name) => topic(name),
+                    None => by_id(asked.topic_id),
+                };
+                asked.iter().map(one).collect()
+            }
+        };
+        MetadataResponse::default().with_brokers(vec![broker]).with_topics(topics)
     }
 
     fn init_producer(&mut self) -> InitProducerIdResponse {
@@ -394,6 +421,9 @@ impl State {
                     .with_partition_index(asked.partition)
                     .with_high_watermark(log.end)
                     .with_last_stable_offset(log.end);
+                if self.is_gone || ![self.topic_id(), uuid::Uuid::nil()].contains(&topic.topic_id) {
+                    return data.with_error_code(ErrorCode::UnknownTopicId.code());
+                }
                 if asked.fetch_offset < self.log_start || asked.fetch_offset > log.end {
                     return data.with_error_code(ErrorCode::OffsetOutOfRange.code());
                 }

@@ -42,6 +42,7 @@ pub(crate) struct Group {
 #[derive(Debug, Default)]
 pub(crate) struct Member {
     pub(crate) epoch: i32,
+    instance: Option<String>,
     /// The group's epoch when it joined: the younger a member is, the lower the partitions it gets.
     joined: i32,
     /// What it may read, and what it does not have to have given up yet.
@@ -106,7 +107,9 @@ impl Group {
     ) -> Result<(i32, Option<BTreeSet<i32>>), ErrorCode> {
         let id = request.member_id.to_string();
         if let Some(code) = self.refuse.pop_front() {
-            if matches!(code, ErrorCode::UnknownMemberId | ErrorCode::FencedMemberEpoch) {
+            let fences =
+                [ErrorCode::UnknownMemberId, ErrorCode::FencedMemberEpoch, ErrorCode::GroupIdNotFound];
+            if fences.contains(&code) {
                 self.members.remove(&id);
                 self.epoch += 1;
             }
@@ -123,8 +126,14 @@ impl Group {
                 if !full || request.topic_partitions.as_ref().is_none_or(|owned| !owned.is_empty()) {
                     return Err(ErrorCode::InvalidRequest);
                 }
+                let instance = request.instance_id.as_deref().map(str::to_owned);
+                let mut others = self.members.iter().filter(|(other, _)| **other != id);
+                if instance.is_some() && others.any(|(_, other)| other.instance == instance) {
+                    return Err(ErrorCode::UnreleasedInstanceId);
+                }
                 self.epoch += 1;
-                self.members.insert(id.clone(), Member { joined: self.epoch, ..Member::default() });
+                let member = Member { joined: self.epoch, instance, ..Member::default() };
+                self.members.insert(id.clone(), member);
             }
             epoch => {
                 let member = self.members.get(&id).ok_or(ErrorCode::UnknownMemberId)?;
@@ -170,7 +179,7 @@ impl Group {
         (member.epoch, news.then_some(next))
     }
 
-    pub(crate) fn commit(&mut self, request: &OffsetCommitRequest) -> OffsetCommitResponse {
+    pub(crate) fn commit(&mut self, request: &OffsetCommitRequest, is_gone: bool) -> OffsetCommitResponse {
         self.commits += 1;
         let member = self.members.get(&*request.member_id);
         let code = match (self.refuse_commits.pop_front(), member) {
@@ -179,7 +188,7 @@ impl Group {
             (None, Some(member)) if member.epoch != request.generation_id_or_member_epoch => {
                 Some(ErrorCode::StaleMemberEpoch)
             }
-            (None, Some(_)) => None,
+            (None, Some(_)) => is_gone.then_some(ErrorCode::UnknownTopicOrPartition),
         };
         let mut topics = Vec::new();
         for topic in &request.topics {
