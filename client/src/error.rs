@@ -56,6 +56,10 @@ pub enum Error {
     /// The offset lies outside the partition's log and the consumer's policy is to stop. Seek.
     #[error("{0}")]
     OffsetOutOfRange(Arc<str>),
+    /// The group has committed nothing for the partition and the consumer's policy is to stop. Commit an offset for the
+    /// group, or choose where to begin.
+    #[error("{0}")]
+    NoOffset(Arc<str>),
     /// What the server sent is damaged or breaks the protocol. Report it.
     #[error("{0}")]
     Corrupt(Arc<str>),

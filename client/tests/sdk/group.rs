@@ -17,17 +17,17 @@ use crate::{
     fake_group::INTERVAL_MS,
 };
 
-const RTT: Duration = Duration::from_millis(10);
+pub(crate) const RTT: Duration = Duration::from_millis(10);
 
 /// A member that has subscribed.
-fn member(client: &Client) -> GroupConsumer {
+pub(crate) fn member(client: &Client) -> GroupConsumer {
     let mut consumer = client.consumer().group("readers").build().expect("sound settings");
     consumer.subscribe(&[TOPIC]);
     consumer
 }
 
 /// Reads `count` records and answers where they were.
-async fn take(consumer: &mut GroupConsumer, count: usize) -> Vec<(i32, i64)> {
+pub(crate) async fn take(consumer: &mut GroupConsumer, count: usize) -> Vec<(i32, i64)> {
     let mut places = Vec::new();
     for _ in 0..count {
         let record = consumer.next_record().await.expect("a record");
@@ -37,7 +37,7 @@ async fn take(consumer: &mut GroupConsumer, count: usize) -> Vec<(i32, i64)> {
 }
 
 /// Reads until nothing comes for a while.
-async fn drain(consumer: &mut GroupConsumer) -> Vec<(i32, i64)> {
+pub(crate) async fn drain(consumer: &mut GroupConsumer) -> Vec<(i32, i64)> {
     let mut places = Vec::new();
     while let Ok(record) = tokio::time::timeout(Duration::from_secs(10), consumer.next_record()).await {
         let record = record.expect("a record");

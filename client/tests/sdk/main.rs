@@ -4,4 +4,5 @@ mod consumer;
 mod fake;
 mod fake_group;
 mod group;
+mod group_faults;
 mod producer;

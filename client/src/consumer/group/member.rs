@@ -237,11 +237,20 @@ impl Member {
             let called = channel.call(request, version, answer_max).await;
             let answer = called.map_err(|error| error.into_error(&what))?;
             match ErrorCode::try_from_code(answer.error_code) {
-                Some(code) => Err(Error::from_code(code, &what, answer.error_message.as_deref())),
+                Some(code) => Err(self.refused(code, &what, answer.error_message.as_deref())),
                 None => Ok(answer),
             }
         };
         called.await.inspect_err(|error| self.cluster.doubt_coordinator(group, error))
+    }
+
+    fn refused(&self, code: ErrorCode, what: &str, reason: Option<&str>) -> Error {
+        let instance = self.settings.instance.as_deref().unwrap_or_default();
+        let remedy = format!(
+            "another consumer has the instance id {instance:?}: close it, or wait for its session to end"
+        );
+        let reason = if code == ErrorCode::UnreleasedInstanceId { Some(remedy.as_str()) } else { reason };
+        Error::from_code(code, what, reason)
     }
 
     /// The stream of the heartbeats to this coordinator.

@@ -62,7 +62,7 @@ struct GroupSettings {
     instance: Option<String>,
     rack: Option<String>,
     assignor: Option<Assignor>,
-    start: Start,
+    start: Option<Start>,
     commit_interval: Option<Duration>,
     rebalance_timeout: Duration,
     on_rebalance: Option<OnRebalance>,
@@ -124,7 +124,8 @@ impl GroupConsumer {
     ///
     /// # Errors
     /// [`Error::Usage`] without a subscription; what fetching failed with, after which the consumer may be used
-    /// again; what membership failed with for good, from then on.
+    /// again; what membership failed with for good, from then on. That a topic is deleted is no error: the
+    /// coordinator takes its partitions away.
     pub async fn next_batch(&mut self) -> Result<FetchedBatch, Error> {
         self.next().await
     }
@@ -292,7 +293,11 @@ impl Source for GroupConsumer {
                 biased;
                 () = self.member.failed.notified() => {}
                 next = T::next(&mut self.consumer) => {
-                    let next = next?;
+                    let next = match next {
+                        // A topic is gone: the coordinator takes its partitions away.
+                        Err(Error::NotFound { .. }) => continue,
+                        next => next?,
+                    };
                     let (key, offset) = next.place();
                     if self.member.progress.lock().give(key, offset) {
                         return Ok(next);
@@ -318,7 +323,7 @@ impl GroupConsumerBuilder {
             instance: None,
             rack: None,
             assignor: None,
-            start: Start::Earliest,
+            start: Some(Start::Earliest),
             commit_interval: Some(Duration::from_secs(5)),
             rebalance_timeout: Duration::from_secs(60),
             on_rebalance: None,
@@ -327,7 +332,8 @@ impl GroupConsumerBuilder {
     }
 
     /// A name for this consumer that survives restarts: its partitions wait for it until its session is over, when it
-    /// was closed too. Default: none.
+    /// was closed too. While another consumer has the name, reading fails with [`UnreleasedInstanceId`](crate::ErrorCode::UnreleasedInstanceId);
+    /// make a new consumer once that one has been closed, or its session is over. Default: none.
     pub fn instance_id(mut self, id: &str) -> Self {
         self.settings.instance = Some(id.to_owned());
         self
@@ -347,9 +353,11 @@ impl GroupConsumerBuilder {
         self
     }
 
-    /// Where to begin partitions that the group has committed nothing for. Default: [`Start::Earliest`].
-    pub fn start(mut self, start: Start) -> Self {
-        self.settings.start = start;
+    /// Where to begin partitions that the group has committed nothing for; `None` is to fail with [`Error::NoOffset`].
+    /// What to do about a committed offset that is no longer in the log, say because retention passed it, is for
+    /// [`ConsumerBuilder::out_of_range`] to say. Default: [`Start::Earliest`].
+    pub fn start(mut self, start: impl Into<Option<Start>>) -> Self {
+        self.settings.start = start.into();
         self
     }
 

@@ -183,7 +183,14 @@ impl Reconciler {
 
     /// Where to begin a partition that the group has committed nothing for.
     async fn begin(&self, key: &Key) -> Result<Offset, Error> {
-        let found = self.reader.resolve(&key.0, &[key.1], self.member.settings.start).await?;
+        let Some(start) = self.member.settings.start else {
+            let (group, (topic, partition)) = (&self.member.settings.group, key);
+            let text = format!(
+                "group {group:?} has no offset for topic {topic:?} partition {partition}: commit one, or choose where to begin"
+            );
+            return Err(Error::NoOffset(text.into()));
+        };
+        let found = self.reader.resolve(&key.0, &[key.1], start).await?;
         Ok(found.first().copied().unwrap_or_default())
     }
 }
