@@ -3,6 +3,7 @@
 
 pub mod careless;
 pub mod contract;
+pub mod crew;
 pub mod ebb;
 pub mod foreign;
 pub mod history;

@@ -7,6 +7,7 @@ mod contract;
 mod crash;
 mod flights;
 mod groups;
+mod hours;
 mod idle;
 mod members;
 mod rebalances;
