@@ -193,6 +193,7 @@ struct Described {
 struct Member {
     member: String,
     instance: Option<String>,
+    rack: Option<String>,
     client: String,
     host: String,
     partitions: Vec<Place>,
@@ -233,6 +234,7 @@ impl Described {
         let members = group.members.into_iter().map(|member| Member {
             member: member.id,
             instance: member.instance_id,
+            rack: member.rack,
             client: member.client_id,
             host: member.client_host,
             partitions: member.assignment.into_iter().map(place).collect(),

@@ -46,6 +46,8 @@ pub struct GroupMember {
     pub id: String,
     /// Its name that outlives restarts, if it is a static member (KIP-345).
     pub instance_id: Option<String>,
+    /// Where it runs, if it says so; groups of the classic protocol do not tell.
+    pub rack: Option<String>,
     /// The name of its client.
     pub client_id: String,
     /// The host that it connected from.

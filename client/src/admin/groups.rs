@@ -192,6 +192,7 @@ fn member(member: &Member) -> GroupMember {
     GroupMember {
         id: member.member_id.to_string(),
         instance_id: member.instance_id.as_ref().map(ToString::to_string),
+        rack: member.rack_id.as_ref().map(ToString::to_string),
         client_id: member.client_id.to_string(),
         client_host: member.client_host.to_string(),
         assignment,
@@ -203,6 +204,7 @@ fn classic_member(member: &DescribedGroupMember) -> Option<GroupMember> {
     Some(GroupMember {
         id: member.member_id.to_string(),
         instance_id: member.group_instance_id.as_ref().map(ToString::to_string),
+        rack: None,
         client_id: member.client_id.to_string(),
         client_host: member.client_host.to_string(),
         assignment: classic_assignment(&member.member_assignment)?,

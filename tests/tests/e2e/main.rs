@@ -10,6 +10,7 @@ mod groups;
 mod hours;
 mod idle;
 mod members;
+mod memberships;
 mod rebalances;
 mod remote;
 mod sharing;

@@ -6,19 +6,19 @@ use ebb_tests::e2e::ebb::{Ebb, Server};
 use ebbtide::{Client, Error, GroupConsumer, Record};
 
 /// Partitions of the topics.
-const PARTITIONS: usize = 4;
+pub(crate) const PARTITIONS: usize = 4;
 /// Records that a writer sends at a time.
-const RECORDS: usize = 2000;
+pub(crate) const RECORDS: usize = 2000;
 /// How long nothing comes before a group has read everything.
-const QUIET: Duration = Duration::from_secs(3);
+pub(crate) const QUIET: Duration = Duration::from_secs(3);
 /// How long a group may take to read everything, with time-outs of sessions and connections.
-const ALL_MAX: Duration = Duration::from_secs(120);
+pub(crate) const ALL_MAX: Duration = Duration::from_secs(120);
 
-async fn client(server: &Server<'_>) -> Client {
+pub(crate) async fn client(server: &Server<'_>) -> Client {
     server.client().connect().await.expect("the agent serves")
 }
 
-fn member(client: &Client, topic: &str) -> GroupConsumer {
+pub(crate) fn member(client: &Client, topic: &str) -> GroupConsumer {
     let builder = client.consumer().group("crew").auto_commit(Some(Duration::from_millis(200)));
     let mut consumer = builder.build().expect("sound settings");
     consumer.subscribe(&[topic]);
@@ -26,7 +26,7 @@ fn member(client: &Client, topic: &str) -> GroupConsumer {
 }
 
 /// Writes numbered records and waits until they are durable.
-async fn write(client: &Client, topic: &str, from: usize) {
+pub(crate) async fn write(client: &Client, topic: &str, from: usize) {
     let producer = client.producer().build().expect("sound settings");
     let mut deliveries = Vec::new();
     for number in from..from + RECORDS {
@@ -40,7 +40,7 @@ async fn write(client: &Client, topic: &str, from: usize) {
 }
 
 /// The next record's number; `None` when nothing comes for `wait`.
-async fn next(consumer: &mut GroupConsumer, wait: Duration) -> Option<usize> {
+pub(crate) async fn next(consumer: &mut GroupConsumer, wait: Duration) -> Option<usize> {
     let record = tokio::time::timeout(wait, consumer.next_record()).await.ok()?;
     let value = record.expect("the agent serves").value.expect("a value");
     Some(std::str::from_utf8(&value).expect("text").parse().expect("a number"))
