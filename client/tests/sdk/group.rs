@@ -316,6 +316,32 @@ async fn seeking_moves_the_position_and_commits_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_seeks_when_partitions_come_gets_nothing_from_before() {
+    let fake = Fake::new(4, RTT);
+    fill(&fake, 2, 10, 20);
+    let client = fake.client().await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let tell = move |change: &Rebalance| tell.send(change.clone()).expect("the test waits for it");
+    let mut consumer = client.consumer().group("readers").on_rebalance(tell).build().expect("sound settings");
+    consumer.subscribe(&[TOPIC]);
+    let mut seen = Vec::new();
+    while seen.len() < 4 * 5 {
+        tokio::select! {
+            biased;
+            Some(change) = told.recv() => {
+                let Rebalance::Assigned(partitions) = change else { panic!("{change:?}") };
+                for (topic, partition) in partitions {
+                    consumer.seek(&topic, partition, Start::Offset(Offset(15))).await.expect("it has come");
+                }
+            }
+            record = consumer.next_record() => seen.push(record.expect("a record").offset.0),
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, (0..20).map(|i| 15 + i / 4).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn seeking_is_refused_when_the_partition_is_lost_meanwhile() {
     // Looking the offset up takes longer than losing the partition.
     for code in [None, Some(ErrorCode::UnknownMemberId)] {

@@ -63,6 +63,8 @@ pub(super) struct Member {
     pub(super) progress: Mutex<Progress>,
     /// Told when the assignment changes, or the user is done with something.
     pub(super) changed: Notify,
+    /// Told when partitions that the user was told of are read.
+    pub(super) begun: Notify,
     /// Told when the member has failed for good.
     pub(super) failed: Notify,
     id: String,
@@ -100,6 +102,7 @@ impl Member {
             settings,
             progress: Mutex::default(),
             changed: Notify::new(),
+            begun: Notify::new(),
             failed: Notify::new(),
             id,
             state: Mutex::new(State { epoch: JOINS, ..State::default() }),

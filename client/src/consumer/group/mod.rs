@@ -86,11 +86,17 @@ impl GroupSettings {
 /// A consumer of a group: reads the partitions that the group's coordinator assigns to it, each from where the group
 /// has committed.
 ///
-/// Asking for the next record or batch says that its user is done with the one before: only then may its offset be
-/// committed, and its partition go to another consumer. So every record is processed at least once, and heartbeats
-/// and rebalances go on in the background meanwhile. [`GroupConsumer::close`] commits and leaves the group. A consumer
-/// that is only dropped commits nothing, and leaves in the background, if a Tokio runtime is there and goes on for
-/// long enough; otherwise it is missed when its session is over.
+/// **Every record is processed at least once.** Asking for the next record or batch says that its user is done with the
+/// one before: only then may its offset be committed, and its partition go to another consumer. A record comes again
+/// when its offset was not committed: after a crash, after the consumer lost its place ([`Rebalance::Lost`]), or when its
+/// user took longer than the rebalance time-out.
+///
+/// **Offsets are committed** at intervals, when partitions go to others, and at [`GroupConsumer::close`], unless
+/// [`GroupConsumerBuilder::auto_commit`] leaves all of it to [`GroupConsumer::commit`], whose promises are written there.
+///
+/// **The group goes on meanwhile.** Heartbeats and rebalances need nobody to ask for records. [`GroupConsumer::close`]
+/// leaves the group. A consumer that is only dropped commits nothing, and leaves in the background, if a Tokio runtime
+/// is there and goes on for long enough; otherwise it is missed when its session is over, 45 s by default.
 #[derive(Debug)]
 pub struct GroupConsumer {
     consumer: Consumer,
@@ -161,11 +167,22 @@ impl GroupConsumer {
         stream(self)
     }
 
-    /// Commits everything that was returned so far, and waits until that is durable.
+    /// Commits everything that was returned so far, and waits until that is durable. It says that the user is done with
+    /// what was returned last.
+    ///
+    /// - When it returns, the offsets are durable, and whoever begins one of the partitions begins there or later,
+    ///   through any agent.
+    /// - What one consumer commits only goes on: an older commit that is tried again, or the consumer's own at
+    ///   intervals, never undoes a younger one. [`GroupConsumer::seek`] alone moves an offset back.
+    /// - Nothing is ever committed that was not returned. After an error, and when the future is dropped, some of the
+    ///   partitions may have been committed and others not; the next commit has them all.
+    /// - A partition that has gone to others is not committed for any more: what was returned of it since the last
+    ///   commit is read again there.
     ///
     /// # Errors
     /// [`Error::Rejected`] when the consumer has lost its place in the group, so that others read its partitions;
-    /// [`Error::Unavailable`] while it joins; what a request can fail with.
+    /// [`Error::Unavailable`] while it joins; [`Error::NotFound`] when the group or a topic was deleted; what a request
+    /// can fail with.
     pub async fn commit(&self) -> Result<(), Error> {
         if self.member.is_subscribed() {
             self.done()?;
@@ -173,15 +190,25 @@ impl GroupConsumer {
         self.member.commit(None).await
     }
 
-    /// Goes on reading a partition elsewhere; what was prefetched of it is dropped. Commits nothing, but what is
+    /// Goes on reading a partition elsewhere; what was prefetched of it is dropped. Commits nothing, but whatever is
     /// committed next begins there, be it before what is committed now. A record of the partition that was returned
     /// stays in use until the next is asked for.
     ///
+    /// A partition can be sought as soon as [`Rebalance::Assigned`] has named it. Who does so before asking for the next
+    /// record gets none from before: so offsets may be kept outside of the group.
+    ///
     /// # Errors
-    /// [`Error::Usage`] when the partition is not in [`GroupConsumer::assignment`], or has been lost before the offset
-    /// was known, even if it has come back since: then nothing has changed. What looking the offset up can fail with.
+    /// [`Error::Usage`] when the partition is not this consumer's, or was lost before the offset was known, even if it
+    /// has come back since: then nothing has changed. What looking the offset up can fail with.
     pub async fn seek(&self, topic: &str, partition: PartitionIndex, start: Start) -> Result<(), Error> {
         let key = key(topic, partition);
+        loop {
+            let begun = self.member.begun.notified();
+            if !self.member.progress.lock().is_coming(&key) {
+                break;
+            }
+            begun.await;
+        }
         let place = self.member.progress.lock().number(&key);
         let not_read = || {
             let group = &self.member.settings.group;
@@ -243,7 +270,8 @@ impl GroupConsumer {
     }
 
     /// Commits everything that was returned, if the consumer commits by itself, and leaves the group, so that others
-    /// take over at once.
+    /// take over at once. With [`GroupConsumerBuilder::auto_commit`] `None` nothing is committed: call
+    /// [`GroupConsumer::commit`] before.
     ///
     /// # Errors
     /// What committing failed with; the group has been left nonetheless.
@@ -361,7 +389,8 @@ impl GroupConsumerBuilder {
         self
     }
 
-    /// How often the consumer commits by itself; `None` leaves it to [`GroupConsumer::commit`]. Default: every 5 s.
+    /// How often the consumer commits by itself; it does so too when partitions go to others, and when it is closed.
+    /// `None` leaves all of it to [`GroupConsumer::commit`]. Default: every 5 s.
     pub fn auto_commit(mut self, interval: Option<Duration>) -> Self {
         self.settings.commit_interval = interval;
         self

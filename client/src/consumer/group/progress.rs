@@ -22,6 +22,8 @@ struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Progress {
     places: BTreeMap<Key, Place>,
+    /// Partitions that the user has been told of, and whose places are about to begin.
+    coming: Vec<Key>,
     /// How many places have been begun.
     begun: u64,
     /// What was returned last, and where to go on once its user is done with it.
@@ -29,6 +31,16 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    /// Notes which partitions are about to begin: those that were are no longer.
+    pub(super) fn announce(&mut self, keys: &[Key]) {
+        self.coming = keys.to_vec();
+    }
+
+    /// Whether a partition is about to begin.
+    pub(super) fn is_coming(&self, key: &Key) -> bool {
+        self.coming.contains(key)
+    }
+
     /// Begins a partition. `committed` is what the group has for it.
     pub(super) fn begin(&mut self, key: &Key, next: Offset, committed: Option<Offset>) {
         self.begun += 1;
@@ -147,7 +159,11 @@ mod tests {
     fn a_successor_begins_where_the_user_has_sought_to() {
         let key: Key = ("flights".into(), PartitionIndex(0));
         let mut progress = Progress::default();
+        progress.announce(std::slice::from_ref(&key));
+        assert!(progress.is_coming(&key) && progress.number(&key).is_none());
         progress.begin(&key, Offset(5), Some(Offset(5)));
+        progress.announce(&[]);
+        assert!(!progress.is_coming(&key));
         let first = progress.number(&key);
         assert!(first.is_some());
         progress.seek(&key, Offset(2));

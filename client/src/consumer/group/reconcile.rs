@@ -15,6 +15,9 @@ use crate::{Error, Offset, PartitionIndex, Start, offsets};
 /// The pause after a failure, when nothing says how long it should be.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// A partition that begins, where, and what the group has committed for it.
+type Begun = (Owned, Key, Offset, Option<Offset>);
+
 /// See the file's head.
 pub(super) struct Reconciler {
     member: Arc<Member>,
@@ -168,7 +171,16 @@ impl Reconciler {
             return Ok(());
         }
         let keys: Vec<Key> = begun.iter().map(|(_, key, ..)| key.clone()).collect();
+        // Whoever seeks when he is told waits for the places to begin.
+        self.member.progress.lock().announce(&keys);
         self.member.settings.tell(Rebalance::Assigned(named(&keys)));
+        let result = self.read(begun).await;
+        self.member.progress.lock().announce(&[]);
+        self.member.begun.notify_waiters();
+        result
+    }
+
+    async fn read(&mut self, begun: Vec<Begun>) -> Result<(), Error> {
         for (owned, key, offset, known) in begun {
             // Before the first record can come.
             self.member.progress.lock().begin(&key, offset, known);
