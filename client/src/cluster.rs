@@ -157,6 +157,12 @@ impl Cluster {
         self.view.lock().topics.get(topic)?.partitions.get(index)?.leader
     }
 
+    /// Whether the topic of this name is known to be another one than that with this id.
+    pub(crate) fn is_another(&self, name: &str, id: Option<TopicId>) -> bool {
+        let known = self.view.lock().topics.get(name).and_then(|topic| topic.id);
+        known.is_some() && known != id
+    }
+
     fn seed(&self) -> Arc<Node> {
         let index = self.next_seed.load(Ordering::Relaxed) % self.seeds.len().max(1);
         self.node(&self.seeds[index])

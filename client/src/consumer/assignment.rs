@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::FetchedBatch;
-use crate::{Error, Offset, PartitionIndex, ServerAddress};
+use crate::{Error, Offset, PartitionIndex, ServerAddress, TopicId};
 
 /// A partition by its topic's name.
 pub(super) type Key = (Arc<str>, PartitionIndex);
@@ -22,6 +22,8 @@ pub(super) type LaneKey = (ServerAddress, u32);
 pub(super) struct Assigned {
     /// Changes with every seek, so that what was fetched for an older position is recognised.
     pub(super) generation: u64,
+    /// Which topic it is of, where another one of the same name must not be read.
+    pub(super) topic: Option<TopicId>,
     /// Where the next fetch begins.
     pub(super) fetch_at: Offset,
     /// The offset after the last record that was returned.
@@ -65,10 +67,13 @@ impl Assignment {
     pub(super) fn assign(&mut self, key: &Key, offset: Offset, lane: LaneKey) {
         self.drop_queued(key);
         self.generations += 1;
-        let paused = self.partitions.get(key).is_some_and(|assigned| assigned.paused);
-        let high_watermark = self.partitions.get(key).and_then(|assigned| assigned.high_watermark);
+        let before = self.partitions.get(key);
+        let paused = before.is_some_and(|assigned| assigned.paused);
+        let high_watermark = before.and_then(|assigned| assigned.high_watermark);
+        let topic = before.and_then(|assigned| assigned.topic);
         let assigned = Assigned {
             generation: self.generations,
+            topic,
             fetch_at: offset,
             position: offset,
             high_watermark,
@@ -88,6 +93,13 @@ impl Assignment {
         let Some(lane) = assigned.map(|assigned| assigned.lane.clone()) else { return false };
         self.assign(key, offset, lane);
         true
+    }
+
+    /// Reads a partition only as long as it is of this topic.
+    pub(super) fn pin(&mut self, key: &Key, topic: TopicId) {
+        if let Some(assigned) = self.partitions.get_mut(key) {
+            assigned.topic = Some(topic);
+        }
     }
 
     /// Stops reading a partition.

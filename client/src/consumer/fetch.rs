@@ -13,7 +13,7 @@ use ebb_protocol::{
 };
 
 use super::{FetchedBatch, Isolation, assignment::Key};
-use crate::{Error, Offset, cluster::TopicMetadata};
+use crate::{Error, Offset, TopicId, cluster::TopicMetadata};
 
 /// The first version of Fetch that names topics by id.
 const TOPIC_IDS_VERSION: i16 = 13;
@@ -23,6 +23,7 @@ const TOPIC_IDS_VERSION: i16 = 13;
 pub(super) struct Wanted {
     pub(super) key: Key,
     pub(super) generation: u64,
+    pub(super) topic: Option<TopicId>,
     pub(super) from: Offset,
 }
 

@@ -91,6 +91,7 @@ impl Runner {
                 None => wanted.push(Wanted {
                     key: key.clone(),
                     generation: assigned.generation,
+                    topic: assigned.topic,
                     from: assigned.fetch_at,
                 }),
             }
@@ -175,6 +176,11 @@ impl Runner {
     fn take_in_partition(&self, wanted: &Wanted, known: &Known, answer: &FetchResponse) -> Result<(), Error> {
         let (topic, partition) = &wanted.key;
         let what = || format!("fetch from topic {topic:?} partition {partition} at offset {}", wanted.from);
+        let id = known.get(topic).and_then(|topic| topic.id);
+        if wanted.topic.is_some() && wanted.topic != id {
+            // There is another topic of that name by now.
+            return Err(Error::from_code(ErrorCode::UnknownTopicId, &what(), None));
+        }
         let data = fetch::find(answer, known, &wanted.key);
         let data =
             data.ok_or_else(|| Error::Corrupt(format!("{}: the answer leaves it out", what()).into()))?;

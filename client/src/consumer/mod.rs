@@ -90,7 +90,7 @@ impl Consumer {
     /// [`Error::NotFound`] for an unknown topic, [`Error::Usage`] for an unknown partition; what a request can fail
     /// with.
     pub async fn assign(&self, topic: &str, partition: PartitionIndex, start: Start) -> Result<(), Error> {
-        self.reader.assign(topic, Some(&[partition]), start).await.map(|_| ())
+        self.reader.assign(topic, Some(&[partition]), start, None).await.map(|_| ())
     }
 
     /// Starts reading all partitions that a topic has now, and answers them.
@@ -98,7 +98,7 @@ impl Consumer {
     /// # Errors
     /// As [`Consumer::assign`].
     pub async fn assign_topic(&self, topic: &str, start: Start) -> Result<Vec<PartitionIndex>, Error> {
-        self.reader.assign(topic, None, start).await
+        self.reader.assign(topic, None, start, None).await
     }
 
     /// Stops reading a partition and drops what was prefetched of it. Nothing happens when it is not assigned.

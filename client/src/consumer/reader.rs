@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use ebb_protocol::ids::PartitionIndex;
+use ebb_protocol::ids::{PartitionIndex, TopicId};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
@@ -65,12 +65,14 @@ impl Reader {
         self.lanes.lock().clear();
     }
 
-    /// Starts reading partitions of a topic, or all of them, and answers which.
+    /// Starts reading partitions of a topic, or all of them, and answers which. Given a topic's id, another topic that
+    /// gets its name later is not read.
     pub(super) async fn assign(
         self: &Arc<Self>,
         topic: &str,
         partitions: Option<&[PartitionIndex]>,
         start: Start,
+        only: Option<TopicId>,
     ) -> Result<Vec<PartitionIndex>, Error> {
         let metadata = self.cluster.topic(topic).await?;
         let count = i32::try_from(metadata.partitions.len()).unwrap_or(i32::MAX);
@@ -94,6 +96,9 @@ impl Reader {
                 let node = self.cluster.route(leader);
                 let lane = lane_key(&node, *partition);
                 assignment.assign(&key, offset, lane.clone());
+                if let Some(id) = only {
+                    assignment.pin(&key, id);
+                }
                 nodes.insert(lane, node);
             }
         }

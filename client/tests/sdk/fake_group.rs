@@ -47,8 +47,8 @@ pub(crate) struct Member {
     joined: i32,
     /// What it may read, and what it does not have to have given up yet.
     pub(crate) assigned: BTreeSet<i32>,
-    /// What is told to be assigned.
-    told: Option<BTreeSet<i32>>,
+    /// What is told to be assigned, and of which topic.
+    told: Option<(uuid::Uuid, BTreeSet<i32>)>,
 }
 
 impl Group {
@@ -82,7 +82,7 @@ impl Group {
         if request.member_epoch == 0 {
             self.joins.push(request.clone());
         }
-        match self.beat(request, partitions) {
+        match self.beat(request, topic, partitions) {
             Err(code) => ConsumerGroupHeartbeatResponse::default().with_error_code(code.code()),
             Ok((epoch, assigned)) => {
                 let assigned = assigned.map(|assigned| {
@@ -103,6 +103,7 @@ impl Group {
     fn beat(
         &mut self,
         request: &ConsumerGroupHeartbeatRequest,
+        topic: uuid::Uuid,
         partitions: usize,
     ) -> Result<(i32, Option<BTreeSet<i32>>), ErrorCode> {
         let id = request.member_id.to_string();
@@ -146,7 +147,7 @@ impl Group {
             .topic_partitions
             .as_ref()
             .map(|owned| owned.iter().flat_map(|topic| topic.partitions.clone()).collect::<BTreeSet<i32>>());
-        Ok(self.assign(&id, owned.as_ref(), partitions))
+        Ok(self.assign(&id, owned.as_ref(), topic, partitions))
     }
 
     /// What a member is to read now, if that is news for it.
@@ -154,6 +155,7 @@ impl Group {
         &mut self,
         id: &str,
         owned: Option<&BTreeSet<i32>>,
+        topic: uuid::Uuid,
         partitions: usize,
     ) -> (i32, Option<BTreeSet<i32>>) {
         let count = self.members.len();
@@ -174,8 +176,9 @@ impl Group {
         } else {
             keeps
         };
-        let news = member.told.as_ref() != Some(&next);
-        member.told = Some(next.clone());
+        let told = Some((topic, next.clone()));
+        let news = member.told != told;
+        member.told = told;
         (member.epoch, news.then_some(next))
     }
 

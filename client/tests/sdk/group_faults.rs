@@ -84,6 +84,25 @@ async fn a_topic_that_is_deleted_is_given_up_and_read_from_its_start_when_it_is_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_topic_that_is_another_at_once_is_read_from_its_start() {
+    for auto_commit in [None, Some(Duration::from_millis(700))] {
+        let fake = Fake::new(2, RTT);
+        fill(&fake, 1, 10, 20);
+        let builder = fake.client().await.consumer().group("readers").auto_commit(auto_commit);
+        let mut consumer = builder.build().expect("sound settings");
+        consumer.subscribe(&[TOPIC]);
+        take(&mut consumer, 20).await;
+        // Before any heartbeat there is another topic of that name, and it is longer.
+        fake.state.lock().delete();
+        fake.state.lock().is_gone = false;
+        fill(&fake, 1, 15, 20);
+        let mut again = drain(&mut consumer).await;
+        again.sort_unstable();
+        assert_eq!(again, (0..30).map(|i| (i / 15, i64::from(i % 15))).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_topic_that_comes_later_is_read_when_an_expression_matches() {
     let fake = Fake::new(2, RTT);
     fake.state.lock().is_gone = true;

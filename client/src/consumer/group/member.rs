@@ -343,7 +343,12 @@ impl Member {
     /// Commits what the user is done with, of all partitions or of these, after a commit that is under way.
     pub(super) async fn commit(&self, keys: Option<&[Key]>) -> Result<(), Error> {
         let _turn = self.committing.lock().await;
-        let offsets = self.progress.lock().uncommitted(keys);
+        let offsets: Vec<_> = {
+            let progress = self.progress.lock();
+            let offsets = progress.uncommitted(keys).into_iter();
+            // Commits name topics: what is known to be another one by now must not get this one's offsets.
+            offsets.filter(|(key, _)| !self.cluster.is_another(&key.0, progress.topic(key))).collect()
+        };
         if offsets.is_empty() {
             return Ok(());
         }

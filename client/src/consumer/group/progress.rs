@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::assignment::Key;
-use crate::Offset;
+use crate::{Offset, TopicId};
 
 /// A partition that the member reads.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ struct Place {
     /// Where a successor has to begin: what comes before has been returned, and its user has asked for more since.
     next: Offset,
     committed: Option<Offset>,
+    /// The topic that it is of: another one may get the name.
+    topic: TopicId,
     /// Which of all places it is: a partition that comes back is another place.
     number: u64,
     /// It is being given up: nothing more of it is returned.
@@ -42,9 +44,9 @@ impl Progress {
     }
 
     /// Begins a partition. `committed` is what the group has for it.
-    pub(super) fn begin(&mut self, key: &Key, next: Offset, committed: Option<Offset>) {
+    pub(super) fn begin(&mut self, key: &Key, topic: TopicId, next: Offset, committed: Option<Offset>) {
         self.begun += 1;
-        let place = Place { next, committed, number: self.begun, held: false };
+        let place = Place { next, committed, topic, number: self.begun, held: false };
         self.places.insert(key.clone(), place);
     }
 
@@ -113,6 +115,11 @@ impl Progress {
         changed.map(|(key, place)| (key.clone(), place.next)).collect()
     }
 
+    /// The topic that a partition is of.
+    pub(super) fn topic(&self, key: &Key) -> Option<TopicId> {
+        self.places.get(key).map(|place| place.topic)
+    }
+
     /// Notes what has been committed.
     pub(super) fn committed(&mut self, offsets: &[(Key, Offset)]) {
         for (key, offset) in offsets {
@@ -133,12 +140,14 @@ mod tests {
     use super::*;
     use crate::PartitionIndex;
 
+    const TOPIC: TopicId = TopicId(uuid::Uuid::from_u128(7));
+
     #[test]
     fn only_what_the_user_is_done_with_is_committed() {
         let key: Key = ("flights".into(), PartitionIndex(0));
         let keys = [key.clone()];
         let mut progress = Progress::default();
-        progress.begin(&key, Offset(5), Some(Offset(5)));
+        progress.begin(&key, TOPIC, Offset(5), Some(Offset(5)));
         assert!(progress.give(key.clone(), Offset(6)));
         assert!(progress.is_busy(&keys));
         assert_eq!(progress.uncommitted(None), []);
@@ -161,7 +170,7 @@ mod tests {
         let mut progress = Progress::default();
         progress.announce(std::slice::from_ref(&key));
         assert!(progress.is_coming(&key) && progress.number(&key).is_none());
-        progress.begin(&key, Offset(5), Some(Offset(5)));
+        progress.begin(&key, TOPIC, Offset(5), Some(Offset(5)));
         progress.announce(&[]);
         assert!(!progress.is_coming(&key));
         let first = progress.number(&key);
@@ -176,7 +185,7 @@ mod tests {
         progress.hold(std::slice::from_ref(&key));
         assert_eq!(progress.number(&key), None, "it is being given up");
         progress.end(std::slice::from_ref(&key));
-        progress.begin(&key, Offset(9), None);
+        progress.begin(&key, TOPIC, Offset(9), None);
         assert!(progress.number(&key) > first, "it is another place now");
     }
 }

@@ -183,8 +183,9 @@ impl Reconciler {
     async fn read(&mut self, begun: Vec<Begun>) -> Result<(), Error> {
         for (owned, key, offset, known) in begun {
             // Before the first record can come.
-            self.member.progress.lock().begin(&key, offset, known);
-            if let Err(error) = self.reader.assign(&key.0, Some(&[key.1]), Start::Offset(offset)).await {
+            self.member.progress.lock().begin(&key, owned.0, offset, known);
+            let start = Start::Offset(offset);
+            if let Err(error) = self.reader.assign(&key.0, Some(&[key.1]), start, Some(owned.0)).await {
                 self.member.progress.lock().end(&[key]);
                 return Err(error);
             }
