@@ -106,7 +106,7 @@ async fn groups_work_on_while_agents_are_killed() {
     let left_out = (shared.sdk.left_out(&ends), shared.classic.left_out(&ends));
     assert!(waited, "never given to a member: {left_out:?}; the ends are {ends:?}");
     shared.history_is_sound(&clients[0], &ends).await;
-    readers.shutdown().await;
+    end(readers).await;
     for agent in &mut agents {
         agent.kill();
         assert!(!agent.said().contains("panicked"), "{}", agent.said());
@@ -114,6 +114,17 @@ async fn groups_work_on_while_agents_are_killed() {
     ebb.fsck();
     let (sdk, classic) = (shared.sdk.counts(), shared.classic.counts());
     println!("{kills} kills: {:?}, sdk {sdk:?}, classic {classic:?}", shared.history.counts());
+}
+
+/// Ends tasks that go on for ever. One that had ended by itself found a mistake, and fails the test here.
+async fn end(mut tasks: JoinSet<()>) {
+    tasks.abort_all();
+    while let Some(ended) = tasks.join_next().await {
+        assert!(
+            ended.is_err_and(|error| error.is_cancelled()),
+            "a reader or the watch found a mistake; see above"
+        );
+    }
 }
 
 /// Kills one agent after the other and starts it again, for so long. Gives how often.
