@@ -125,7 +125,7 @@ pub struct Limits {
     /// The longest request frame, in bytes.
     pub frame_bytes_max: usize,
     /// Bytes of requests that may be held at once, over all connections; further frames wait unread.
-    /// At least `frame_bytes_max`.
+    /// At least `frame_bytes_max`. The smallest frames have 64 KiB beside it.
     pub requests_bytes_max: usize,
     /// Bytes that the groups which the agent coordinates may take in memory, about; beyond that no member joins.
     pub groups_bytes_max: usize,

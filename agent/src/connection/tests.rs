@@ -10,7 +10,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use super::*;
+use super::{budget::SMALL_FRAME_BYTES_MAX, *};
 
 /// Answers each frame with itself. Frames `wait` and `park` are answered only after `release`, and `park` needs no
 /// frame while it waits; `none` has no answer.
@@ -48,9 +48,13 @@ struct Fixture {
 
 impl Fixture {
     fn new(limits: Limits) -> Self {
+        Self::beside(Arc::new(Shared::new(limits, Arc::default(), CancellationToken::new())))
+    }
+
+    /// A connection beside others.
+    fn beside(shared: Arc<Shared>) -> Self {
         let (peer, stream) = duplex(64);
         let echo = Arc::new(Echo::default());
-        let shared = Arc::new(Shared::new(limits, Arc::default(), CancellationToken::new()));
         let (intake, parts) = (echo.clone(), shared.clone());
         let served = tokio::spawn(async move {
             let (reader, writer) = tokio::io::split(stream);
@@ -141,27 +145,46 @@ async fn settle() {
 
 #[tokio::test(start_paused = true)]
 async fn the_byte_budget_is_charged_before_a_body_is_read() {
-    let limits = Limits { frame_bytes_max: 6, requests_bytes_max: 6, ..Limits::default() };
+    let limits = Limits { frame_bytes_max: 69, requests_bytes_max: 69, ..Limits::default() };
     let mut fixture = Fixture::new(limits);
+    let more = "m".repeat(66);
     fixture.send("wait").await;
-    fixture.send("more").await;
+    fixture.send(&more).await;
     settle().await;
-    assert_eq!(fixture.taken(1).await, ["wait"], "six bytes have no room for two frames of four");
+    assert_eq!(fixture.taken(1).await, ["wait"], "69 bytes have no room for frames of four and of 66");
     fixture.echo.release.notify_one();
-    assert_eq!(fixture.read(8).await, "waitmore");
+    assert_eq!(fixture.read(4 + 66).await, format!("wait{more}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_smallest_frames_are_heard_while_slow_uploads_hold_the_budget() {
+    let limits = Limits { frame_bytes_max: 100, requests_bytes_max: 100, ..Limits::default() };
+    let mut slow = Fixture::new(limits);
+    slow.peer.write_all(&[0, 0, 0, 100, b'x']).await.expect("the connection is open");
+    settle().await;
+    assert_eq!(slow.shared.requests_bytes.left(), 0, "the upload holds all of it");
+
+    let mut asking = Fixture::beside(slow.shared.clone());
+    let mut longer = Fixture::beside(slow.shared.clone());
+    asking.send("question").await;
+    longer.send(&"m".repeat(SMALL_FRAME_BYTES_MAX + 1)).await;
+    let answer = timeout(Duration::from_secs(1), asking.read(8)).await;
+    assert_eq!(answer.expect("no wait for the upload"), "question");
+    assert!(longer.taken(0).await.is_empty(), "the reserve is for the smallest frames");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_waits_without_its_frame_leaves_the_budget_to_others() {
-    let limits = Limits { frame_bytes_max: 6, requests_bytes_max: 6, ..Limits::default() };
+    let limits = Limits { frame_bytes_max: 68, requests_bytes_max: 68, ..Limits::default() };
     let mut fixture = Fixture::new(limits);
+    let more = "m".repeat(66);
     fixture.send("park").await;
-    fixture.send("more").await;
+    fixture.send(&more).await;
     settle().await;
-    assert_eq!(fixture.taken(2).await, ["park", "more"]);
-    assert_eq!(fixture.shared.requests_bytes.left(), 2, "one frame of four bytes is held");
+    assert_eq!(fixture.taken(2).await, ["park", &more]);
+    assert_eq!(fixture.shared.requests_bytes.left(), 2, "one frame of 66 bytes is held");
     fixture.echo.release.notify_one();
-    assert_eq!(fixture.read(8).await, "parkmore");
+    assert_eq!(fixture.read(4 + 66).await, format!("park{more}"));
 }
 
 #[tokio::test(start_paused = true)]
