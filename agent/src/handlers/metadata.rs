@@ -41,7 +41,7 @@ pub(super) async fn answer(call: Call, request: MetadataRequest) -> MetadataResp
         Ok(topic) => describe(&call, &placement, &topic),
         Err((topic, failure)) => MetadataResponseTopic::default()
             .with_error_code(call.refuse(&failure))
-            .with_name(topic.name)
+            .with_name(topic.name.filter(|_| topic.topic_id.is_nil()))
             .with_topic_id(topic.topic_id),
     });
     MetadataResponse::default()
@@ -52,10 +52,11 @@ pub(super) async fn answer(call: Call, request: MetadataRequest) -> MetadataResp
 }
 
 async fn look_up(call: &Call, topic: &MetadataRequestTopic, create: bool) -> Result<TopicInfo, Failure> {
-    let Some(name) = &topic.name else {
-        return call.topic(Named::Id(TopicId(topic.topic_id))).await;
+    // An id decides, as in Kafka: beside it, the JVM client writes an empty name instead of none.
+    let name = match &topic.name {
+        Some(name) if topic.topic_id.is_nil() => TopicName::new(name)?,
+        _ => return call.topic(Named::Id(TopicId(topic.topic_id))).await,
     };
-    let name = TopicName::new(name)?;
     if create {
         return Ok(call.broker().topic_or_create(&name, call.handlers.topics.partitions).await?);
     }
