@@ -14,6 +14,8 @@ pub enum Tool {
     Python,
     /// The command line client over librdkafka.
     Kcat,
+    /// The benchmark client of librdkafka.
+    RdkafkaPerformance,
     /// The reference reader of Compose files.
     Compose,
     /// The checker of systemd units.
@@ -37,6 +39,7 @@ impl Tool {
             Self::Minio => "EBB_TEST_MINIO",
             Self::Python => "EBB_TEST_PYTHON",
             Self::Kcat => "EBB_TEST_KCAT",
+            Self::RdkafkaPerformance => "EBB_TEST_RDKAFKA_PERFORMANCE",
             Self::Compose => "EBB_TEST_COMPOSE",
             Self::SystemdAnalyze => "EBB_TEST_SYSTEMD_ANALYZE",
             Self::JvmClients => "EBB_TEST_JVM_CLIENTS",

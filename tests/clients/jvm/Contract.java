@@ -11,11 +11,14 @@ import java.util.Properties;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.Future;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
@@ -49,6 +52,10 @@ public final class Contract {
         long count() {
             return Long.parseLong(get("count"));
         }
+
+        long stall() {
+            return Long.parseLong(all.getOrDefault("stall", "0"));
+        }
     }
 
     public static void main(String[] arguments) throws Exception {
@@ -58,6 +65,9 @@ public final class Contract {
             case "read" -> read(options);
             case "consume" -> consume(options, options.count());
             case "follow" -> consume(options, Long.MAX_VALUE);
+            case "times" -> Positions.times(options);
+            case "beyond" -> Positions.beyond(options);
+            case "absent" -> Positions.absent(options);
             case "topics" -> Admins.topics(options);
             case "groups" -> Admins.groups(options);
             case "refusals" -> Admins.refusals(options);
@@ -110,7 +120,7 @@ public final class Contract {
         }
     }
 
-    private static void consume(Options options, long count) {
+    private static void consume(Options options, long count) throws InterruptedException {
         Properties settings = settings(options);
         settings.put("group.id", options.get("group"));
         settings.put("auto.offset.reset", "earliest");
@@ -121,12 +131,25 @@ public final class Contract {
             settings.put("session.timeout.ms", options.all().getOrDefault("session", "45000"));
             settings.put("partition.assignment.strategy", assignors(options));
         }
+        if (options.all().containsKey("pattern")) {
+            settings.put("metadata.max.age.ms", "500");
+        }
+        if (options.stall() > 0) {
+            settings.put("max.poll.interval.ms", "3000");
+        }
         if (options.all().containsKey("instance")) {
             settings.put("group.instance.id", options.get("instance"));
         }
         try (var consumer = consumer(settings)) {
-            Member member = new Member(consumer);
-            consumer.subscribe(List.of(options.get("topic")), member);
+            Member member = new Member(consumer, options);
+            String pattern = options.all().get("pattern");
+            if (pattern == null) {
+                consumer.subscribe(List.of(options.get("topic")), member);
+            } else if (settings.get("group.protocol").equals("classic")) {
+                consumer.subscribe(Pattern.compile(pattern), member);
+            } else {
+                consumer.subscribe(new SubscriptionPattern(pattern), member);
+            }
             if (count == Long.MAX_VALUE) {
                 wakeAtEndOfInput(consumer);
             }
@@ -149,15 +172,20 @@ public final class Contract {
         private final KafkaConsumer<String, String> consumer;
         private final Map<TopicPartition, OffsetAndMetadata> positions = new HashMap<>();
         private Set<TopicPartition> told = Set.of();
+        /** Whether it commits what it has printed at once: of a topic that is deleted nothing can be committed. */
+        private final boolean eager;
+        private long stall;
 
-        Member(KafkaConsumer<String, String> consumer) {
+        Member(KafkaConsumer<String, String> consumer, Options options) {
             this.consumer = consumer;
+            this.stall = options.stall();
+            this.eager = options.all().containsKey("pattern");
         }
 
-        void run(long count) {
+        void run(long count) throws InterruptedException {
             try {
                 for (long left = count; left > 0;) {
-                    for (ConsumerRecord<String, String> record : consumer.poll(POLL)) {
+                    for (ConsumerRecord<String, String> record : poll()) {
                         if (left-- <= 0) {
                             break;
                         }
@@ -165,12 +193,27 @@ public final class Contract {
                         TopicPartition partition = new TopicPartition(record.topic(), record.partition());
                         positions.put(partition, new OffsetAndMetadata(record.offset() + 1));
                     }
+                    if (eager) {
+                        consumer.commitSync(positions);
+                        positions.clear();
+                    }
                     tellAssignment();
                 }
             } catch (WakeupException endOfInput) {
                 tellAssignment();
             }
             consumer.commitSync(positions);
+        }
+
+        /** A member that stalls polls no more for its time once it got records, which others then get. */
+        private ConsumerRecords<String, String> poll() throws InterruptedException {
+            ConsumerRecords<String, String> polled = consumer.poll(POLL);
+            if (!polled.isEmpty() && stall > 0) {
+                Thread.sleep(stall);
+                stall = 0;
+                return ConsumerRecords.empty();
+            }
+            return polled;
         }
 
         private void tellAssignment() {
@@ -195,12 +238,17 @@ public final class Contract {
         }
 
         @Override
+        public void onPartitionsLost(Collection<TopicPartition> lost) {
+            lost.forEach(positions::remove);
+        }
+
+        @Override
         public void onPartitionsAssigned(Collection<TopicPartition> assigned) {
             // What it has is told after the poll.
         }
     }
 
-    private static KafkaConsumer<String, String> consumer(Properties settings) {
+    static KafkaConsumer<String, String> consumer(Properties settings) {
         return new KafkaConsumer<>(settings, new StringDeserializer(), new StringDeserializer());
     }
 
@@ -219,7 +267,7 @@ public final class Contract {
         waiting.start();
     }
 
-    private static void print(ConsumerRecord<String, String> record) {
+    static void print(ConsumerRecord<String, String> record) {
         step("record", ",\"partition\":" + record.partition() + ",\"offset\":" + record.offset() + ",\"key\":\""
                 + record.key() + "\",\"value\":\"" + record.value() + "\"");
     }

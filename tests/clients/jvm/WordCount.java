@@ -24,6 +24,8 @@ public final class WordCount {
         settings.put("application.id", arguments[1]);
         settings.put("state.dir", arguments[4]);
         settings.put("commit.interval.ms", "200");
+        // It leaves no group when it stops, so whoever comes next waits for this.
+        settings.put("session.timeout.ms", "6000");
         settings.put("auto.offset.reset", "earliest");
         settings.put("processing.guarantee", "at_least_once");
         StreamsBuilder builder = new StreamsBuilder();

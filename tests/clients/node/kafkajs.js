@@ -18,7 +18,7 @@ const { topic, group } = options
 const count = Number(options.count)
 // What is refused would be tried again for seconds, and told of each time.
 const retry = scenario === 'refusals' ? { retries: 0 } : undefined
-const level = scenario === 'refusals' ? logLevel.NOTHING : logLevel.ERROR
+const level = ['refusals', 'absent'].includes(scenario) ? logLevel.NOTHING : logLevel.ERROR
 const kafka = new Kafka({ clientId: 'kafkajs', brokers: [options.bootstrap], logLevel: level, retry })
 
 const step = (name, fields = {}) => process.stdout.write(JSON.stringify({ step: name, ...fields }) + '\n')
@@ -87,6 +87,55 @@ const consume = async (groupId, enough) => {
   await consumer.disconnect()
 }
 
+// The first message of a topic, for a consumer that begins at an offset.
+const first = async (topic, offset, fromBeginning) => {
+  const consumer = kafka.consumer({ groupId: `first ${offset} ${fromBeginning}`, maxWaitTimeInMs: 200 })
+  await consumer.connect()
+  await consumer.subscribe({ topics: [topic], fromBeginning })
+  let found
+  const message = new Promise(resolve => { found = resolve })
+  await consumer.run({ autoCommit: false, eachMessage: async ({ message }) => found(message) })
+  consumer.seek({ topic, partition: 0, offset: String(offset) })
+  const read = await message
+  await consumer.disconnect()
+  return read
+}
+
+// Records 5 to 9 have the times 6,000,000 to 10,000,000, the others are deleted.
+const times = async admin => {
+  for (const [time, expected] of [[7500000, '7'], [0, '5'], [4102444800000, '10']]) {
+    const [{ offset }] = await admin.fetchTopicOffsetsByTimestamp(topic, time)
+    assert.strictEqual(offset, expected, `the offset for the time ${time}`)
+  }
+  step('offsets-for-times')
+  const producer = kafka.producer()
+  await producer.connect()
+  const messages = [{ key: 'key', value: 'value', timestamp: '1000' }]
+  const [answer] = await producer.send({ topic: options.stamped, messages })
+  await producer.disconnect()
+  step('answered', { timestamp: Number(answer.logAppendTime) })
+  step('read', { timestamp: Number((await first(options.stamped, 0, true)).timestamp) })
+}
+
+const beyond = async () => {
+  for (const fromBeginning of [true, false]) record(0, await first(topic, 1000000, fromBeginning))
+}
+
+const absent = async () => {
+  for (const [allowAutoTopicCreation, name] of [[false, `${topic}-unwanted`], [true, topic]]) {
+    const producer = kafka.producer({ allowAutoTopicCreation, retry: { initialRetryTime: 100, retries: 5 } })
+    await producer.connect()
+    try {
+      await producer.send({ topic: name, messages: [{ key: 'key', value: 'value' }] })
+      step('created')
+    } catch (error) {
+      if ((error.cause ?? error).type !== 'UNKNOWN_TOPIC_OR_PARTITION') throw error
+      step(allowAutoTopicCreation ? 'unknown-topic' : 'not-created')
+    }
+    await producer.disconnect()
+  }
+}
+
 const administer = async work => {
   const admin = kafka.admin()
   await admin.connect()
@@ -152,6 +201,9 @@ const SCENARIOS = {
   produce,
   consume: () => consume(group, count),
   follow: () => consume(group, Infinity),
+  times: () => administer(times),
+  beyond,
+  absent,
   topics: () => administer(topics),
   groups: () => administer(groups),
   refusals: () => administer(refusals),

@@ -5,6 +5,15 @@ import json
 import sys
 import threading
 
+# What `times` asks for, and where that is: records 5 to 9 have the times 6,000,000 to 10,000,000, the others are deleted.
+OFFSETS = {7_500_000: 7, 0: 5, 4_102_444_800_000: None}
+# The time that `times` gives its own record.
+OWN_TIME = 1000
+# How long `times` waits at the end of a topic, and what it may take on a machine that is busy with other tests.
+WAIT_MS, WAIT_MS_MAX = 500, 10_000
+# An offset that no topic of a test reaches.
+BEYOND = 1_000_000
+
 
 def options():
     """The command line."""
@@ -12,6 +21,10 @@ def options():
     parser.add_argument("scenario")
     parser.add_argument("--bootstrap")
     parser.add_argument("--topic")
+    parser.add_argument("--pattern")
+    parser.add_argument("--stamped")
+    parser.add_argument("--wait", type=int)
+    parser.add_argument("--stall", type=int, default=0)
     parser.add_argument("--group")
     parser.add_argument("--protocol", default="classic")
     parser.add_argument("--assignor")
@@ -52,6 +65,11 @@ def step(name, **fields):
 def record(partition, offset, key, value):
     """Tells of a record that was read."""
     step("record", partition=partition, offset=offset, key=key.decode(), value=value.decode())
+
+
+def stamped(by, timestamp):
+    """Tells which time a record has."""
+    step(by, timestamp=timestamp)
 
 
 def check(name, got, expected):

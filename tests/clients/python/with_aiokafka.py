@@ -7,6 +7,7 @@ import contract
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaTimeoutError, OffsetOutOfRangeError, UnknownTopicOrPartitionError
 
 POLL_MS = 200
 UNKNOWN_TOPIC, INVALID_TOPIC = 3, 17
@@ -47,12 +48,16 @@ class Member(ConsumerRebalanceListener):
         self.topic = options.topic
         self.consumer = AIOKafkaConsumer(
             bootstrap_servers=options.bootstrap, group_id=options.group, auto_offset_reset="earliest",
-            enable_auto_commit=False, heartbeat_interval_ms=300)
+            enable_auto_commit=False, heartbeat_interval_ms=300, metadata_max_age_ms=500 if options.pattern else 300_000)
+        self.pattern = options.pattern
         self.positions = {}
 
     async def run(self, count, end):
         """Reads `count` records, or until the end is set."""
-        self.consumer.subscribe([self.topic], listener=self)
+        if self.pattern:
+            self.consumer.subscribe(pattern=self.pattern, listener=self)
+        else:
+            self.consumer.subscribe([self.topic], listener=self)
         await self.consumer.start()
         left = count
         while left > 0 and not end.is_set():
@@ -62,6 +67,9 @@ class Member(ConsumerRebalanceListener):
                 for record in records:
                     contract.record(record.partition, record.offset, record.key, record.value)
                     self.positions[partition] = record.offset + 1
+            if self.pattern:
+                # Of a topic that is deleted nothing can be committed.
+                await self.commit()
         await self.commit()
         await self.consumer.stop()
 
@@ -78,6 +86,56 @@ class Member(ConsumerRebalanceListener):
     async def on_partitions_assigned(self, assigned):
         """All that it has now, since aiokafka takes all away first."""
         contract.step("assigned", partitions=sorted(partition.partition for partition in assigned))
+
+
+@contextlib.asynccontextmanager
+async def alone(options, topic, offset, **more):
+    """A consumer without a group, which has the one partition of the topic."""
+    partition = TopicPartition(topic, 0)
+    async with AIOKafkaConsumer(bootstrap_servers=options.bootstrap, **more) as consumer:
+        consumer.assign([partition])
+        consumer.seek(partition, offset)
+        yield consumer, partition
+
+
+async def times(options):
+    """Offsets for times, and the time at which a record was appended."""
+    async with alone(options, options.topic, 0) as (consumer, partition):
+        for time_ms, expected in contract.OFFSETS.items():
+            at = (await consumer.offsets_for_times({partition: time_ms}))[partition]
+            if (at and at.offset) != expected:
+                raise AssertionError(f"the offset for the time {time_ms}: got {at}, expected {expected}")
+    contract.step("offsets-for-times")
+    async with AIOKafkaProducer(bootstrap_servers=options.bootstrap) as producer:
+        sent = await producer.send_and_wait(options.stamped, b"value", b"key", partition=0,
+                                            timestamp_ms=contract.OWN_TIME)
+    contract.check("answered-append-time", sent.timestamp_type, 1)
+    contract.stamped("answered", sent.timestamp)
+    async with alone(options, options.stamped, 0) as (consumer, _):
+        record = await consumer.getone()
+    contract.check("append-time", record.timestamp_type, 1)
+    contract.stamped("read", record.timestamp)
+
+
+async def beyond(options):
+    """Where it goes on when its offset is out of range."""
+    for policy in ("earliest", "latest", "none"):
+        async with alone(options, options.topic, contract.BEYOND, auto_offset_reset=policy) as (consumer, _):
+            try:
+                record = await consumer.getone()
+                contract.record(record.partition, record.offset, record.key, record.value)
+            except OffsetOutOfRangeError:
+                contract.step("out-of-range")
+
+
+async def absent(options):
+    """A topic that is not there is written to."""
+    async with AIOKafkaProducer(bootstrap_servers=options.bootstrap, request_timeout_ms=options.wait) as producer:
+        try:
+            await producer.send_and_wait(options.topic, b"value", b"key")
+            contract.step("created")
+        except (KafkaTimeoutError, UnknownTopicOrPartitionError):
+            contract.step("unknown-topic")
 
 
 @contextlib.asynccontextmanager
@@ -146,8 +204,8 @@ async def main():
         end = contract.end_of_input() if options.scenario == "follow" else contract.never()
         await Member(options).run(options.count or 1 << 30, end)
     else:
-        await {"produce": produce, "read": read, "topics": topics, "groups": groups,
-               "refusals": refusals}[options.scenario](options)
+        scenarios = (produce, read, times, beyond, absent, topics, groups, refusals)
+        await {scenario.__name__: scenario for scenario in scenarios}[options.scenario](options)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ Its administration of topics is checked by tests/python/admin.py.
 """
 
 import sys
+import time
 
 import contract
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka import ConsumerGroupState, ConsumerGroupTopicPartitions
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -42,11 +43,13 @@ def read(options):
     consumer.close()
 
 
-def taken(consumer, max_messages):
-    """The next messages."""
-    messages = consumer.consume(min(max_messages, 500), POLL_SECONDS)
-    for message in messages:
-        if message.error():
+def taken(consumer, max_messages, passed_over=()):
+    """The next messages, but for errors that are passed over."""
+    messages = []
+    for message in consumer.consume(min(max_messages, 500), POLL_SECONDS):
+        if not message.error():
+            messages.append(message)
+        elif message.error().code() not in passed_over:
             raise KafkaException(message.error())
     return messages
 
@@ -60,27 +63,49 @@ class Member:
         if options.protocol == "classic":
             settings |= {"heartbeat.interval.ms": 300, "session.timeout.ms": options.session,
                          "partition.assignment.strategy": options.assignor or "range,roundrobin"}
+        if options.stall:
+            settings |= {"max.poll.interval.ms": max(6000, options.session)}
+        if options.pattern:
+            settings |= {"topic.metadata.refresh.interval.ms": 500}
         if options.instance:
             settings |= {"group.instance.id": options.instance}
         self.consumer = Consumer(settings)
         self.positions = {}
-        self.consumer.subscribe([options.topic], on_revoke=self.revoked, on_lost=self.lost)
+        self.stall, self.pattern = options.stall, options.pattern
+        self.tolerant = bool(options.stall or options.pattern)
+        self.consumer.subscribe([options.pattern or options.topic], on_revoke=self.revoked, on_lost=self.lost)
 
     def run(self, count, end):
         """Reads `count` records, or until the end is set."""
         told, left = [], count
         while left > 0 and not end.is_set():
-            for message in taken(self.consumer, left):
+            for message in self.take(left):
                 left -= 1
                 contract.record(message.partition(), message.offset(), message.key(), message.value())
                 at = TopicPartition(message.topic(), message.partition(), message.offset() + 1)
-                self.positions[message.partition()] = at
+                self.positions[message.topic(), message.partition()] = at
+            if self.pattern:
+                # Of a topic that is deleted nothing can be committed.
+                self.commit()
             now = sorted(partition.partition for partition in self.consumer.assignment())
             if now != told:
                 told = now
                 contract.step("assigned", partitions=now)
         self.commit()
         self.consumer.close()
+
+    def take(self, left):
+        """The next messages. After the first ones, a member that stalls polls no more for its time."""
+        # It tells of its own absence, and joins again by itself; and of topics that are deleted.
+        passed_over = (KafkaError._MAX_POLL_EXCEEDED, KafkaError.UNKNOWN_TOPIC_OR_PART)
+        messages = taken(self.consumer, left, passed_over if self.tolerant else ())
+        if messages and self.stall:
+            self.commit()
+            time.sleep(self.stall / 1000)
+            self.stall = 0
+            # They are read again by whoever has the partitions now.
+            return []
+        return messages
 
     def commit(self):
         """Commits what was printed."""
@@ -96,6 +121,69 @@ class Member:
     def lost(self, _consumer, _partitions):
         """When partitions were taken away already: others go on from the last commit."""
         self.positions = {}
+
+
+def alone(options, **more):
+    """A consumer without a group."""
+    return Consumer({"bootstrap.servers": options.bootstrap, "group.id": "none", "enable.auto.commit": False} | more)
+
+
+def first(consumer):
+    """The next message."""
+    while not (messages := taken(consumer, 1)):
+        pass
+    return messages[0]
+
+
+def times(options):
+    """Offsets for times, and the time at which a record was appended."""
+    consumer = alone(options)
+    for time_ms, expected in contract.OFFSETS.items():
+        (at,) = consumer.offsets_for_times([TopicPartition(options.topic, 0, time_ms)], WAIT_SECONDS)
+        # Its sign of no such offset is the end.
+        if (at.offset if at.offset >= 0 else None) != expected:
+            sys.exit(f"the offset for the time {time_ms}: got {at}, expected {expected}")
+    contract.step("offsets-for-times")
+    producer = Producer({"bootstrap.servers": options.bootstrap})
+    producer.produce(options.stamped, "value", "key", 0, timestamp=contract.OWN_TIME,
+                     on_delivery=lambda error, message: contract.stamped("answered", message.timestamp()[1]))
+    producer.flush(WAIT_SECONDS)
+    consumer.assign([TopicPartition(options.stamped, 0, 0)])
+    kind, timestamp = first(consumer).timestamp()
+    contract.check("append-time", kind, TIMESTAMP_LOG_APPEND_TIME)
+    contract.stamped("read", timestamp)
+    consumer.close()
+
+
+def beyond(options):
+    """Where it goes on when its offset is out of range."""
+    for policy in ("earliest", "latest", "error"):
+        consumer = alone(options, **{"auto.offset.reset": policy})
+        consumer.assign([TopicPartition(options.topic, 0, contract.BEYOND)])
+        try:
+            message = first(consumer)
+            contract.record(message.partition(), message.offset(), message.key(), message.value())
+        except KafkaException as error:
+            contract.check("out-of-range", code(error), KafkaError._AUTO_OFFSET_RESET)
+        consumer.close()
+
+
+def absent(options):
+    """A topic that is not there is written to; a consumer that wants none created asks for another."""
+    consumer = alone(options, **{"allow.auto.create.topics": False})
+    consumer.subscribe([options.topic + "-unwanted"])
+    contract.refused("not-created", lambda error: code(error) == KafkaError.UNKNOWN_TOPIC_OR_PART,
+                     lambda: first(consumer))
+    consumer.close()
+    errors = []
+    producer = Producer({"bootstrap.servers": options.bootstrap, "message.timeout.ms": options.wait,
+                         "topic.metadata.propagation.max.ms": options.wait // 3})
+    producer.produce(options.topic, "value", "key", on_delivery=lambda error, _: errors.append(error))
+    producer.flush(WAIT_SECONDS)
+    unknown = (KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART)
+    if errors[0] and errors[0].code() not in unknown:
+        sys.exit(str(errors[0]))
+    contract.step("unknown-topic" if errors[0] else "created")
 
 
 def answer(futures):
@@ -140,7 +228,8 @@ def main():
         end = contract.end_of_input() if options.scenario == "follow" else contract.never()
         Member(options).run(options.count or 1 << 30, end)
     else:
-        {"produce": produce, "read": read, "groups": groups, "refusals": refusals}[options.scenario](options)
+        scenarios = (produce, read, times, beyond, absent, groups, refusals)
+        {scenario.__name__: scenario for scenario in scenarios}[options.scenario](options)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,13 @@
 import contract
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import GroupIdNotFoundError, InvalidTopicError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    GroupIdNotFoundError,
+    InvalidTopicError,
+    KafkaTimeoutError,
+    OffsetOutOfRangeError,
+    UnknownTopicOrPartitionError,
+)
 from kafka.structs import OffsetAndMetadata
 
 POLL_MS = 200
@@ -43,9 +49,12 @@ class Member:
     def __init__(self, options):
         self.consumer = KafkaConsumer(
             bootstrap_servers=options.bootstrap, group_id=options.group, auto_offset_reset="earliest",
-            enable_auto_commit=False, heartbeat_interval_ms=300)
+            enable_auto_commit=False, heartbeat_interval_ms=300, metadata_max_age_ms=500 if options.pattern else 300_000)
         self.positions = {}
-        self.consumer.subscribe([options.topic])
+        if options.pattern:
+            self.consumer.subscribe(pattern=options.pattern)
+        else:
+            self.consumer.subscribe([options.topic])
 
     def run(self, count, end):
         """Reads `count` records, or until the end is set."""
@@ -68,6 +77,72 @@ class Member:
         if self.positions:
             self.consumer.commit(self.positions)
         self.positions = {}
+
+
+def alone(options, **more):
+    """A consumer without a group, which has the one partition of the topic."""
+    consumer, partition = KafkaConsumer(bootstrap_servers=options.bootstrap, **more), TopicPartition(options.topic, 0)
+    consumer.assign([partition])
+    return consumer, partition
+
+
+def first(consumer):
+    """The next record."""
+    while not (polled := consumer.poll(POLL_MS, max_records=1)):
+        pass
+    return next(iter(polled.values()))[0]
+
+
+def times(options):
+    """Offsets for times, the time at which a record was appended, and how long a fetch waits at the end."""
+    consumer, partition = alone(options, fetch_max_wait_ms=contract.WAIT_MS)
+    for time_ms, expected in contract.OFFSETS.items():
+        at = consumer.offsets_for_times({partition: time_ms})[partition]
+        if (at and at.offset) != expected:
+            raise AssertionError(f"the offset for the time {time_ms}: got {at}, expected {expected}")
+    contract.step("offsets-for-times")
+    producer = KafkaProducer(bootstrap_servers=options.bootstrap)
+    sent = producer.send(options.stamped, b"value", b"key", partition=0, timestamp_ms=contract.OWN_TIME)
+    contract.stamped("answered", sent.get(60).timestamp)
+    producer.close()
+    consumer.seek_to_end(partition)
+    fetched = {"fetch-latency-avg": 0}
+    while not fetched["fetch-latency-avg"] > 0:
+        consumer.poll(POLL_MS)
+        fetched = consumer.metrics()["consumer-fetch-manager-metrics"]
+    contract.check("waited", contract.WAIT_MS - 10 <= fetched["fetch-latency-avg"] < contract.WAIT_MS_MAX, True)
+    options.topic = options.stamped
+    reader, partition = alone(options)
+    reader.seek_to_beginning(partition)
+    record = first(reader)
+    contract.check("append-time", record.timestamp_type, 1)
+    contract.stamped("read", record.timestamp)
+    reader.close()
+    consumer.close()
+
+
+def beyond(options):
+    """Where it goes on when its offset is out of range."""
+    for policy in ("earliest", "latest", "none"):
+        consumer, partition = alone(options, auto_offset_reset=policy)
+        consumer.seek(partition, contract.BEYOND)
+        try:
+            record = first(consumer)
+            contract.record(record.partition, record.offset, record.key, record.value)
+        except OffsetOutOfRangeError:
+            contract.step("out-of-range")
+        consumer.close()
+
+
+def absent(options):
+    """A topic that is not there is written to."""
+    producer = KafkaProducer(bootstrap_servers=options.bootstrap, max_block_ms=options.wait)
+    try:
+        producer.send(options.topic, b"value", b"key").get(60)
+        contract.step("created")
+    except (KafkaTimeoutError, UnknownTopicOrPartitionError):
+        contract.step("unknown-topic")
+    producer.close()
 
 
 def topics(options):
@@ -135,8 +210,8 @@ def main():
         end = contract.end_of_input() if options.scenario == "follow" else contract.never()
         Member(options).run(options.count or 1 << 30, end)
     else:
-        {"produce": produce, "read": read, "topics": topics, "groups": groups,
-         "refusals": refusals}[options.scenario](options)
+        scenarios = (produce, read, times, beyond, absent, topics, groups, refusals)
+        {scenario.__name__: scenario for scenario in scenarios}[options.scenario](options)
 
 
 if __name__ == "__main__":

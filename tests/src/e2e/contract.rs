@@ -100,6 +100,39 @@ impl Foreign {
         steps.split_whitespace().collect()
     }
 
+    /// Whether its program plays `times`, `beyond` and `absent`; rust-rdkafka would be librdkafka a second time.
+    #[must_use]
+    pub fn finds_positions(self) -> bool {
+        self != Self::Rdkafka
+    }
+
+    /// Where it tells of the time at which a record was appended: in the answer to its producer, and to its reader.
+    #[must_use]
+    pub fn tells_append_time(self) -> &'static [&'static str] {
+        match self {
+            Self::Rskafka => &[],
+            Self::FranzGo => &["read"],
+            _ => &["answered", "read"],
+        }
+    }
+
+    /// What `beyond` tries, in order.
+    #[must_use]
+    pub fn policies(self) -> &'static [Policy] {
+        match self {
+            Self::Jvm => &[Policy::Earliest, Policy::Latest, Policy::Refuse, Policy::ByTime],
+            Self::Kafkajs => &[Policy::Earliest, Policy::Latest],
+            Self::Sarama | Self::Rskafka => &[Policy::Refuse],
+            _ => &[Policy::Earliest, Policy::Latest, Policy::Refuse],
+        }
+    }
+
+    /// Whether it can ask for a topic so that none is created.
+    #[must_use]
+    pub fn asks_without_creating(self) -> bool {
+        !matches!(self, Self::KafkaPython | Self::Aiokafka | Self::Rskafka)
+    }
+
     fn tool(self) -> Tool {
         match self {
             Self::Jvm => Tool::JvmClients,
@@ -132,6 +165,19 @@ impl Foreign {
         };
         Some(Program { words, modules: None, brokers })
     }
+}
+
+/// Where a consumer goes on when its offset is out of range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// At the first record.
+    Earliest,
+    /// Behind the last record.
+    Latest,
+    /// Nowhere: its user is told.
+    Refuse,
+    /// At the first record since a time (KIP-1106).
+    ByTime,
 }
 
 /// The command that runs a class with Kafka's own jar files, of the folder that `Tool::JvmClients` names.
@@ -238,7 +284,9 @@ pub enum Step {
     Assigned(Vec<i32>),
     /// The partitions that are taken away from the member.
     Revoked(Vec<i32>),
-    /// An administrative answer was right.
+    /// The time that a record has, as the broker answered it or as it was read; in milliseconds since 1970.
+    Stamped(String, i64),
+    /// An answer was right.
     Right(String),
 }
 
@@ -251,9 +299,13 @@ impl Step {
             step: String,
             count: Option<usize>,
             partitions: Option<Vec<i32>>,
+            timestamp: Option<i64>,
         }
         let whole: Line =
             serde_json::from_str(line).unwrap_or_else(|_| panic!("not in the contract: {line}"));
+        if let Some(time) = whole.timestamp {
+            return Self::Stamped(whole.step, time);
+        }
         match (whole.step.as_str(), whole.count, whole.partitions) {
             ("produced", Some(count), _) => Self::Produced(count),
             ("assigned", _, Some(partitions)) => Self::Assigned(partitions),
@@ -320,7 +372,7 @@ impl Member {
                 Step::Assigned(partitions) => self.assigned = partitions,
                 Step::Revoked(mut partitions) => self.revoked.append(&mut partitions),
                 Step::Record(read) => self.read.push(read),
-                Step::Produced(_) | Step::Right(_) => {}
+                Step::Produced(_) | Step::Stamped(..) | Step::Right(_) => {}
             }
         }
     }

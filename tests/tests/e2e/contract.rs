@@ -10,6 +10,8 @@ use ebb_tests::e2e::{
 };
 use ebbtide::{Client, Isolation, PartitionIndex, Record, Start, admin::OffsetSpec};
 
+use crate::positions;
+
 /// Records of each kind of test: few, since what is tested is what is said, not how much.
 pub(crate) const RECORDS: usize = 60;
 
@@ -68,6 +70,9 @@ async fn works(foreign: Foreign) {
     writes(&server, &client, foreign, &program).await;
     if foreign.reads_alone() {
         reads(&server, &client, foreign, &program).await;
+    }
+    if foreign.finds_positions() {
+        positions::finds(&server, &client, foreign, &program).await;
     }
     assert!(!server.said().contains("panicked"), "{}", server.said());
 }

@@ -16,6 +16,8 @@ use crate::{
 
 /// A member that has died is missed after this many milliseconds.
 const SESSION_MS: &str = "6000";
+/// A member that stalls does so for this many milliseconds, longer than its time between polls.
+const STALL_MS: &str = "9000";
 /// The topic that is shared.
 const TOPIC: &str = "shared";
 
@@ -227,4 +229,40 @@ async fn a_group_changes_its_protocol_while_it_reads() {
     until(&server, "the new protocol leaves", || second.has_left()).await;
     until(&server, "the classic member has all again", || share(&mut [&mut third])).await;
     flow(&server, &client, "last", &mut [&mut first, &mut second, &mut third]).await;
+}
+
+/// A member that processes for longer than its `max.poll.interval.ms` loses its partitions to the others, although it
+/// is alive, and has its share again when it is done.
+#[tokio::test]
+async fn a_member_that_polls_too_late_is_left_out() {
+    let test = "members that poll too late";
+    let Some(ebb) = Ebb::find(test) else { return };
+    let (server, client) = serve(&ebb).await;
+    let mut pairs = Vec::new();
+    for (foreign, protocol, group) in [
+        (Foreign::Jvm, "classic", "jvm"),
+        (Foreign::Jvm, "consumer", "jvm consumer"),
+        (Foreign::Confluent, "classic", "librdkafka"),
+    ] {
+        let Some(program) = foreign.find(test, server.addresses().kafka) else { return };
+        let usual = options(group, &[("protocol", protocol), ("session", SESSION_MS)]);
+        let stalling = [&usual[..], &[("stall", STALL_MS)]].concat();
+        pairs.push([program.follow(&stalling), program.follow(&usual)]);
+    }
+    for [first, second] in &mut pairs {
+        until(&server, "two members share", || share_equally(&mut [first, second])).await;
+    }
+    sdk_write(&client, TOPIC, SHARED, "none", &written("before")).await;
+    for [_, second] in &mut pairs {
+        until(&server, "the other has all", || share(&mut [second])).await;
+        until(&server, "the other reads all", || seen(&mut [second]).len() == RECORDS).await;
+    }
+    for [first, second] in &mut pairs {
+        until(&server, "two members share again", || share_equally(&mut [first, second])).await;
+    }
+    sdk_write(&client, TOPIC, SHARED, "none", &written("after")).await;
+    for [first, second] in &mut pairs {
+        until(&server, "both read on", || seen(&mut [first, second]).len() == 2 * RECORDS).await;
+        assert!(!first.read().is_empty(), "the member that was late has its share");
+    }
 }

@@ -37,7 +37,7 @@ impl WordCount {
         let mut child = Command::new(&words[0])
             .args(&words[1..])
             .args([broker.as_str(), "word-count", "lines", "counts"])
-            .arg(ebb.home().join("streams"))
+            .arg(state(ebb))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -62,6 +62,22 @@ impl Drop for WordCount {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Where the application keeps its state.
+fn state(ebb: &Ebb) -> PathBuf {
+    ebb.home().join("streams")
+}
+
+/// The newest count of each word in the changelog of the application's state.
+async fn logged(client: &Client) -> BTreeMap<String, String> {
+    let (counts, _) = sdk_read(client, "word-count-counts-changelog", PARTITIONS).await;
+    let count = |value: String| {
+        // A count below 128, as eight bytes, is text too.
+        let bytes = value.into_bytes().try_into().expect("a count has eight bytes");
+        i64::from_be_bytes(bytes).to_string()
+    };
+    counts.into_iter().map(|read| (read.key, count(read.value))).collect()
 }
 
 /// Waits until the newest count of each word is the expected one.
@@ -93,11 +109,16 @@ async fn word_count() {
         let words = [("ebb", 40), ("and", 40), ("flow", 20)];
         words.map(|(word, count)| (word.to_owned(), (count * rounds).to_string())).into()
     };
-    for round in 1..=2 {
+    for round in 1..=3 {
+        if round == 3 {
+            // Without its own state it has nothing but the changelog to go on from.
+            std::fs::remove_dir_all(state(&ebb)).expect("it has state of its own");
+        }
         let streams = WordCount::start(&server, &ebb, folder.clone());
         sdk_write(&client, "lines", PARTITIONS, "lz4", &lines).await;
         counted(&client, &times(round)).await;
         streams.stop();
+        assert_eq!(logged(&client).await, times(round), "what it would be restored from");
     }
     assert!(!server.said().contains("panicked"), "{}", server.said());
 }

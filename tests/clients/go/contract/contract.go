@@ -11,13 +11,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Options of the command line.
 type Options struct {
-	Scenario, Bootstrap, Topic, Group, Protocol, Assignor, Instance string
-	Codecs                                                          []string
-	Count, Session                                                  int
+	Scenario, Bootstrap, Topic, Pattern, Stamped, Group, Protocol, Assignor, Instance string
+	Codecs                                                                            []string
+	Count, Session                                                                    int
 }
 
 // Parse reads the command line.
@@ -29,6 +30,9 @@ func Parse() Options {
 	flags := flag.NewFlagSet(o.Scenario, flag.ExitOnError)
 	flags.StringVar(&o.Bootstrap, "bootstrap", "", "address of a broker")
 	flags.StringVar(&o.Topic, "topic", "", "topic")
+	flags.StringVar(&o.Pattern, "pattern", "", "expression of topics that a member follows")
+	flags.StringVar(&o.Stamped, "stamped", "", "topic whose records have the time at which they were appended")
+	flags.Int("wait", 0, "how long a topic may take to appear; the Go clients count their attempts instead")
 	flags.StringVar(&o.Group, "group", "", "group")
 	flags.StringVar(&o.Protocol, "protocol", "classic", "protocol of the group")
 	flags.StringVar(&o.Assignor, "assignor", "", "assignor of a classic group")
@@ -92,6 +96,31 @@ func tell(step string, partitions []int32) {
 	partitions = append([]int32{}, partitions...)
 	slices.Sort(partitions)
 	print(map[string]any{"step": step, "partitions": partitions})
+}
+
+// Offsets is what `times` asks for: records 5 to 9 have the times 6,000,000 to 10,000,000, the others are deleted.
+var Offsets = map[int64]int64{7_500_000: 7, 0: 5, 4_102_444_800_000: -1}
+
+const (
+	// OwnTime is the time that `times` gives its own record, in milliseconds.
+	OwnTime = 1000
+	// Wait is how long `times` waits at the end of a topic.
+	Wait = 500 * time.Millisecond
+	// WaitMax is what that may take on a machine that is busy with other tests.
+	WaitMax = 10 * time.Second
+	// Beyond is an offset that no topic of a test reaches.
+	Beyond = 1_000_000
+)
+
+// Stamped tells which time a record has.
+func Stamped(by string, timestamp time.Time) {
+	print(map[string]any{"step": by, "timestamp": timestamp.UnixMilli()})
+}
+
+// Waited tells that a fetch at the end of a topic took its time and no more.
+func Waited(since time.Time) {
+	took := time.Since(since)
+	Check("waited", took >= Wait-10*time.Millisecond && took < WaitMax, true)
 }
 
 // Check ends the program unless the answer is the expected one, and tells the step otherwise.

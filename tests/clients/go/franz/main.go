@@ -31,6 +31,12 @@ func main() {
 		read(o)
 	case "consume", "follow":
 		consume(o)
+	case "times":
+		times(o)
+	case "beyond":
+		beyond(o)
+	case "absent":
+		absent(o)
 	case "topics":
 		topics(o)
 	case "groups":
@@ -77,10 +83,16 @@ func read(o contract.Options) {
 	}
 }
 
+// A place is a partition of a topic.
+type place struct {
+	topic     string
+	partition int32
+}
+
 // A member knows what it has, and has printed.
 type member struct {
 	sync.Mutex
-	partitions map[int32]bool
+	partitions map[place]bool
 	printed    []*kgo.Record
 }
 
@@ -91,28 +103,32 @@ func (m *member) change(now bool) func(context.Context, *kgo.Client, map[string]
 		if !now {
 			m.commit(client)
 		}
-		for _, partitions := range changed {
+		for topic, partitions := range changed {
 			if !now {
 				contract.Revoked(partitions)
 			}
 			for _, partition := range partitions {
 				if now {
-					m.partitions[partition] = true
+					m.partitions[place{topic, partition}] = true
 				} else {
-					delete(m.partitions, partition)
+					delete(m.partitions, place{topic, partition})
 				}
 			}
 		}
-		contract.Assigned(slices.Collect(maps.Keys(m.partitions)))
+		var partitions []int32
+		for at := range maps.Keys(m.partitions) {
+			partitions = append(partitions, at.partition)
+		}
+		contract.Assigned(partitions)
 	}
 }
 
 func (m *member) lost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
 	m.Lock()
 	defer m.Unlock()
-	for _, partitions := range lost {
+	for topic, partitions := range lost {
 		for _, partition := range partitions {
-			delete(m.partitions, partition)
+			delete(m.partitions, place{topic, partition})
 		}
 	}
 }
@@ -132,6 +148,12 @@ var balancers = map[string]kgo.GroupBalancer{
 // What a member says of itself when it joins.
 func identity(o contract.Options) []kgo.Opt {
 	opts := []kgo.Opt{kgo.SessionTimeout(time.Duration(o.Session) * time.Millisecond)}
+	if o.Pattern != "" {
+		opts = append(opts, kgo.ConsumeRegex(), kgo.ConsumeTopics(o.Pattern),
+			kgo.MetadataMaxAge(500*time.Millisecond), kgo.MetadataMinAge(100*time.Millisecond))
+	} else {
+		opts = append(opts, kgo.ConsumeTopics(o.Topic))
+	}
 	if o.Assignor != "" {
 		opts = append(opts, kgo.Balancers(balancers[o.Assignor]))
 	}
@@ -142,7 +164,7 @@ func identity(o contract.Options) []kgo.Opt {
 }
 
 func consume(o contract.Options) {
-	m := &member{partitions: map[int32]bool{}}
+	m := &member{partitions: map[place]bool{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	if o.Protocol == "consumer" {
@@ -155,7 +177,7 @@ func consume(o contract.Options) {
 			cancel()
 		}()
 	}
-	client := connect(o, append(identity(o), kgo.WithContext(context.WithoutCancel(ctx)), kgo.ConsumeTopics(o.Topic),
+	client := connect(o, append(identity(o), kgo.WithContext(context.WithoutCancel(ctx)),
 		kgo.ConsumerGroup(o.Group), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(),
 		kgo.HeartbeatInterval(300*time.Millisecond), kgo.OnPartitionsAssigned(m.change(true)),
 		kgo.OnPartitionsRevoked(m.change(false)), kgo.OnPartitionsLost(m.lost))...)
@@ -172,6 +194,10 @@ func consume(o contract.Options) {
 			m.printed = append(m.printed, r)
 			left--
 		})
+		// Of a topic that is deleted nothing can be committed.
+		if o.Pattern != "" {
+			m.commit(client)
+		}
 		m.Unlock()
 	}
 	m.Lock()

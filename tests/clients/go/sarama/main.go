@@ -26,6 +26,12 @@ func main() {
 		read(o)
 	case "consume", "follow":
 		consume(o)
+	case "times":
+		times(o)
+	case "beyond":
+		beyond(o)
+	case "absent":
+		absent(o)
 	case "topics":
 		topics(o)
 	case "groups":

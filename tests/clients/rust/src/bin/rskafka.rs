@@ -1,8 +1,12 @@
 //! rskafka, in the contract of `tests/clients/README.md`. It knows no groups and no settings of topics.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeZone, Utc};
 use ebb_rust_clients::{Options, Outcome, check, lines, produced, record, step};
 use rskafka::{
     client::{
@@ -16,6 +20,13 @@ use rskafka::{
 const TIMEOUT_MS: i32 = 10_000;
 const FETCH_BYTES: std::ops::Range<i32> = 1..1_000_000;
 const WAIT_MS: i32 = 200;
+/// What `times` asks for: records 5 to 9 have the times 6,000,000 to 10,000,000, the others are deleted.
+const OFFSETS: [(i64, i64); 3] = [(7_500_000, 7), (0, 5), (4_102_444_800_000, -1)];
+/// How long `times` waits at the end of a topic, and what it may take on a machine that is busy with other tests.
+const LAST_WAIT_MS: i32 = 500;
+const LAST_WAIT_MAX: Duration = Duration::from_secs(10);
+/// An offset that no topic of a test reaches.
+const BEYOND: i64 = 1_000_000;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Outcome {
@@ -24,6 +35,9 @@ async fn main() -> Outcome {
     match options.scenario.as_str() {
         "produce" => produce(&client, &options).await,
         "read" => read(&client, &options).await,
+        "times" => times(&client, &options).await,
+        "beyond" => beyond(&client, &options).await,
+        "absent" => absent(&client, &options).await,
         "topics" => topics(&client, &options).await,
         "refusals" => refusals(&client, &options).await,
         other => Err(format!("no such scenario: {other}").into()),
@@ -88,6 +102,50 @@ async fn read(client: &Client, options: &Options) -> Outcome {
         }
     }
     check("read", left == 0)
+}
+
+fn at(milliseconds: i64) -> Result<DateTime<Utc>, Box<dyn std::error::Error>> {
+    Ok(Utc.timestamp_millis_opt(milliseconds).single().ok_or("no such time")?)
+}
+
+async fn times(client: &Client, options: &Options) -> Outcome {
+    let topic = client.partition_client(options.get("topic")?, 0, UnknownTopicHandling::Error).await?;
+    for (time, expected) in OFFSETS {
+        let found = topic.get_offset(OffsetAt::Timestamp(at(time)?)).await?;
+        if found != expected {
+            return Err(format!("the offset for the time {time}: got {found}, expected {expected}").into());
+        }
+    }
+    step("offsets-for-times");
+    // It passes over the sign that a batch has the time at which it was appended.
+    let end = topic.get_offset(OffsetAt::Latest).await?;
+    let since = Instant::now();
+    let _ = topic.fetch_records(end, FETCH_BYTES, LAST_WAIT_MS).await?;
+    let least = Duration::from_millis(u64::from(LAST_WAIT_MS.unsigned_abs()) - 10);
+    check("waited", (least..LAST_WAIT_MAX).contains(&since.elapsed()))
+}
+
+async fn beyond(client: &Client, options: &Options) -> Outcome {
+    // It leaves it to its user where to go on.
+    let topic = client.partition_client(options.get("topic")?, 0, UnknownTopicHandling::Error).await?;
+    match topic.fetch_records(BEYOND, FETCH_BYTES, WAIT_MS).await {
+        Err(Error::ServerError { protocol_error: ProtocolError::OffsetOutOfRange, .. }) => {
+            step("out-of-range")
+        }
+        other => return Err(format!("out-of-range: {other:?}").into()),
+    }
+    Ok(())
+}
+
+async fn absent(client: &Client, options: &Options) -> Outcome {
+    let wait = Duration::from_millis(options.get("wait")?.parse()?);
+    let topic = client.partition_client(options.get("topic")?, 0, UnknownTopicHandling::Retry);
+    // It asks on and on until the topic is there.
+    step(match tokio::time::timeout(wait, topic).await {
+        Ok(found) => found.map(|_| "created")?,
+        Err(_) => "unknown-topic",
+    });
+    Ok(())
 }
 
 async fn topics(client: &Client, options: &Options) -> Outcome {
