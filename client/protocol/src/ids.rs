@@ -261,6 +261,10 @@ ulid_id! {
     SegmentId
 }
 ulid_id! {
+    /// The id of an archive file: a ULID, so ids sort by the time at which they were minted.
+    ArchiveId
+}
+ulid_id! {
     /// The id of one run of an agent process (its incarnation). A restarted agent has a new one.
     AgentId
 }
@@ -304,6 +308,12 @@ impl IdSource {
     #[must_use]
     pub fn segment_since(&self, floor: Timestamp) -> SegmentId {
         SegmentId(self.ulid_since(floor))
+    }
+
+    /// Mints the id of an archive file, as [`Self::segment_since`] does.
+    #[must_use]
+    pub fn archive_since(&self, floor: Timestamp) -> ArchiveId {
+        ArchiveId(self.ulid_since(floor))
     }
 
     /// Mints the id of an agent's run.

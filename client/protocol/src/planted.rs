@@ -60,11 +60,15 @@ pub enum Bug {
     CommittedFromReplica,
     /// A member of KIP-848 is given partitions that others have not given up yet.
     HandedOverTooSoon,
+    /// An archive file takes the place of whatever is there, not only of what it was made from.
+    PublishUnchecked,
+    /// Dead archive files are deleted as soon as segments are.
+    ArchiveGraceIgnored,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::AckBeforeDurable,
         Self::IgnoreFailedUpload,
         Self::NoDeduplication,
@@ -93,6 +97,8 @@ impl Bug {
         Self::SnapshotWithoutOffsets,
         Self::CommittedFromReplica,
         Self::HandedOverTooSoon,
+        Self::PublishUnchecked,
+        Self::ArchiveGraceIgnored,
     ];
 }
 

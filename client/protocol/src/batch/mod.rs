@@ -9,7 +9,7 @@ mod record;
 mod rewrite;
 mod view;
 
-pub use builder::{BatchBuilder, BuildError};
+pub use builder::{BatchBuilder, BatchHeader, BuildError};
 pub use compression::{Compression, CompressionError, DECOMPRESSED_BYTES_MAX, UnknownCompression};
 pub use error::BatchError;
 pub use record::{

@@ -24,6 +24,14 @@ impl RecordBatch {
         Self::from_sound(bytes.freeze())
     }
 
+    /// The batch at its place in a partition.
+    #[must_use]
+    pub fn at(&self, base: Offset, epoch: LeaderEpoch) -> Self {
+        let mut bytes = BytesMut::from(&**self.bytes());
+        Self::set_position(&mut bytes, base, epoch);
+        Self::from_sound(bytes.freeze())
+    }
+
     /// Writes base offset and leader epoch into a batch's first bytes. Both lie outside the CRC.
     ///
     /// # Panics

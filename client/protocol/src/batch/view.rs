@@ -5,7 +5,7 @@ use crate::planted::{Bug, is_planted};
 use bytes::Bytes;
 
 use super::{
-    BatchError, Compression,
+    BatchError, BatchHeader, Compression,
     layout::{
         ATTRIBUTES, BASE_OFFSET, BASE_SEQUENCE, BASE_TIMESTAMP, BATCH_LENGTH, CHECKED_FROM, COMPRESSION_MASK,
         CONTROL, CRC, HEADER_BYTES, LAST_OFFSET_DELTA, LEADER_EPOCH, LENGTH_END, LOG_APPEND_TIME, MAGIC,
@@ -206,6 +206,19 @@ impl RecordBatch {
         let epoch = ProducerEpoch(i16::from_be_bytes(self.field(PRODUCER_EPOCH)));
         let sequence = Sequence(i32::from_be_bytes(self.field(BASE_SEQUENCE)));
         (id >= 0).then_some((ProducerId(id), epoch, sequence))
+    }
+
+    /// What it says beside its records.
+    #[must_use]
+    pub fn header(&self) -> BatchHeader {
+        BatchHeader {
+            base_offset: self.base_offset(),
+            leader_epoch: self.leader_epoch(),
+            attributes: self.attributes(),
+            producer_id: ProducerId(i64::from_be_bytes(self.field(PRODUCER_ID))),
+            producer_epoch: ProducerEpoch(i16::from_be_bytes(self.field(PRODUCER_EPOCH))),
+            base_sequence: Sequence(i32::from_be_bytes(self.field(BASE_SEQUENCE))),
+        }
     }
 
     /// Whether the batch belongs to a transaction.
