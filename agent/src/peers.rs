@@ -119,7 +119,8 @@ impl Peers {
     /// Asks an agent until it answers, and puts it out if it does not.
     async fn examine(&self, id: AgentId) {
         let Some(known) = self.find(id) else { return };
-        if self.find(self.own).is_none_or(|own| is_elsewhere(&own, &known)) {
+        // One that listens nowhere cannot answer, and no client is sent to it.
+        if !known.listens() || self.find(self.own).is_none_or(|own| is_elsewhere(&own, &known)) {
             return;
         }
         for silences in 1..=SILENCES_MAX {

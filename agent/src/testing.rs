@@ -108,6 +108,15 @@ impl Cluster {
 
     /// Registers an agent that says to listen on this host.
     pub(crate) async fn agent(&self, host: &str) -> Member {
+        self.register(Some(Endpoint { host: host.to_owned(), port: 9092 })).await
+    }
+
+    /// Registers one that listens nowhere, as a compactor of its own.
+    pub(crate) async fn unreachable(&self) -> Member {
+        self.register(None).await
+    }
+
+    async fn register(&self, kafka: Option<Endpoint>) -> Member {
         let clock: SharedClock = Arc::new(SystemClock);
         let ids = IdSource::new(clock.clone(), self.seeds.fork());
         let id = ids.agent();
@@ -120,7 +129,6 @@ impl Cluster {
         let (seed, config) = (self.seeds.fork(), MetastoreConfig::default());
         let metastore = Metastore::open(id, line.clone(), objects, clock, ids.clone(), seed, config).await;
         let metastore = metastore.expect("a metastore opens");
-        let kafka = Some(Endpoint { host: host.to_owned(), port: 9092 });
         let register = RegisterAgent { agent: id, kafka, quic: None, zone: String::new(), understands: 1 };
         let member = Member { id, metastore, line, ids };
         let outcome = member.run(Command::RegisterAgent(register)).await;

@@ -97,6 +97,15 @@ pub const CONFIGS_PER_GROUP_MAX: usize = 32;
 /// Bytes of one key or value of a group's configuration.
 pub const GROUP_CONFIG_BYTES_MAX: usize = 256;
 
+/// Spans that one archive file may have: every partition of a topic, with some that deletions have torn.
+pub const SPANS_PER_ARCHIVE_MAX: usize = 1 << 16;
+
+/// Snapshots that are kept of a topic's table. One more forgets the oldest.
+pub const SNAPSHOTS_PER_TOPIC_MAX: usize = 1_000;
+
+/// Claims to work on the archive that may be held at once.
+pub const CLAIMS_MAX: usize = 256;
+
 /// How far back a state can compare its history with that of another replica, in entries.
 pub const HISTORY_ENTRIES: usize = 1_024;
 
@@ -104,6 +113,10 @@ pub const HISTORY_ENTRIES: usize = 1_024;
 const _: () = assert!(BATCHES_PER_SEGMENT_MAX * 61 > 8 << 20, "a full segment must be committable");
 const _: () =
     assert!(PARTITIONS_PER_TOPIC_MAX as usize <= PARTITIONS_MAX, "one topic must fit into a cluster");
+const _: () = assert!(
+    PARTITIONS_PER_TOPIC_MAX as usize <= SPANS_PER_ARCHIVE_MAX,
+    "one file must be able to hold every partition of a topic"
+);
 const _: () = assert!(
     OFFSETS_PER_GROUP_MAX * OFFSET_BYTES <= OFFSETS_BYTES_PER_GROUP_MAX,
     "as many offsets as a group may have must fit its bytes"

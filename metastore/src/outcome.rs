@@ -41,6 +41,11 @@ pub enum Outcome {
         /// The group's version now, which its next update must name.
         version: u64,
     },
+    /// Work was claimed.
+    WorkClaimed {
+        /// The claim's version: another one may take it over that has seen it unchanged for long.
+        version: u64,
+    },
 }
 
 /// What became of one batch.
@@ -166,4 +171,23 @@ pub enum Refusal {
     /// As many groups have a configuration of their own as may have one.
     #[error("too many groups have a configuration of their own: take some back to the defaults first")]
     GroupConfigsFull,
+    /// What the archive file was made from is not there (any more).
+    #[error("what the archive file replaces has changed meanwhile")]
+    StaleArchive,
+    /// The archive file would take over some of another one's rows and leave others. A table has whole files only, so
+    /// its readers would see records twice.
+    #[error("an archive file would be replaced in part: replace all of its rows")]
+    ArchiveInPart,
+    /// The archive file was minted before the sweep boundary, so its object may be gone.
+    #[error("the archive file is older than the sweep boundary")]
+    ArchiveTooOld,
+    /// The archive file was published before.
+    #[error("the archive file was published before")]
+    ArchivePublished,
+    /// Another agent has claimed the work, or some that overlaps it.
+    #[error("the work is claimed by another agent")]
+    WorkClaimed,
+    /// There are as many claims as there may be.
+    #[error("too much work is claimed at once")]
+    ClaimsFull,
 }

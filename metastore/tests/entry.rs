@@ -4,15 +4,16 @@ mod text;
 
 use ebb_metastore::{
     command::{
-        BatchFacts, BatchProducer, BodyPlace, ClassicGroup, ClassicMember, ClassicPart, Command, CommitFence,
-        CommitOffsets, CommitSegment, CommittedOffset, ConsumerGroup, ConsumerMember, CreateTopic,
-        DeleteOffsets, Endpoint, GroupChange, ObjectRef, RegisterAgent, Run, UpdateGroup,
+        ArchiveSpan, BatchFacts, BatchProducer, BodyPlace, ClassicGroup, ClassicMember, ClassicPart, Command,
+        CommitFence, CommitOffsets, CommitSegment, CommittedOffset, ConsumerGroup, ConsumerMember,
+        CreateTopic, DeleteOffsets, Endpoint, GroupChange, ObjectRef, PublishArchive, RegisterAgent, Run,
+        UpdateGroup, Work,
     },
     entry::{Entry, EntryError, StateHash},
 };
 use ebb_protocol::ids::{
-    AgentEpoch, AgentId, ByteRange, ClusterId, EntryId, LogPosition, Offset, PartitionIndex, ProducerEpoch,
-    ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
+    AgentEpoch, AgentId, ArchiveId, ByteRange, ClusterId, EntryId, LogPosition, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
 };
 use text::{hex, unhex};
 use uuid::Uuid;
@@ -129,6 +130,43 @@ fn group_commands() -> Vec<Command> {
     ]
 }
 
+/// The commands about the archive, with every kind of work.
+fn archive_commands() -> Vec<Command> {
+    let archive = ArchiveId(0x0190_0000_0000_0000_0000_0000_0000_00bb);
+    let full = ArchiveSpan {
+        partition: PartitionIndex(3),
+        first: Offset(40),
+        next: Offset(1_000),
+        replaces: 0xfeed_face_cafe_beef,
+        rows: 900,
+        range: ByteRange { start: 4, len: 5_000 },
+        min_timestamp: Timestamp(-1),
+        max_timestamp: Timestamp(1_700_000_000_003),
+    };
+    let empty = ArchiveSpan {
+        first: Offset(1_000),
+        next: Offset(1_001),
+        rows: 0,
+        range: ByteRange { start: 0, len: 0 },
+        ..full
+    };
+    let window = Work::Window { from: LogPosition(8), to: LogPosition(300) };
+    vec![
+        Command::PublishArchive(PublishArchive {
+            archive,
+            topic: topic(),
+            bytes: 6_000,
+            tail_bytes: 900,
+            tail_checksum: 0xdead_beef,
+            spans: vec![full, empty],
+        }),
+        Command::ClaimWork { work: window, seen: None },
+        Command::ClaimWork { work: Work::Topic(topic()), seen: Some(300) },
+        Command::ReleaseWork { work: window },
+        Command::ForgetObjects { objects: vec![ObjectRef::Archive(archive)] },
+    ]
+}
+
 fn classic_member() -> ClassicMember {
     ClassicMember {
         instance: Some("i".to_owned()),
@@ -173,7 +211,7 @@ fn entry() -> Entry {
         number: 7,
         time: Timestamp(1_700_000_000_002),
         hash: Some(StateHash { position: LogPosition(8), chain: 0xfeed_face_cafe_beef }),
-        commands: [commands(), group_commands()].concat(),
+        commands: [commands(), group_commands(), archive_commands()].concat(),
     }
 }
 

@@ -9,7 +9,7 @@ mod text;
 use ebb_metastore::{
     command::{
         ClassicGroup, ClassicMember, ClassicPart, Command, CommitFence, CommitOffsets, CommittedOffset,
-        ConsumerGroup, ConsumerMember, GroupChange, ObjectRef, UpdateGroup,
+        ConsumerGroup, ConsumerMember, Endpoint, GroupChange, ObjectRef, UpdateGroup, Work,
     },
     limits::{OFFSETS_CHECK_MS, OFFSETS_RETENTION_MS, PRODUCER_IDLE_MS},
     outcome::{BatchOutcome, Outcome},
@@ -21,12 +21,21 @@ use ebb_protocol::ids::{
 };
 
 use support::{
-    World, appended, batch, commit, commit_inline, create_topic, duplicate, entry, numbered, register, run,
-    segment, topic,
+    World, appended, archive, batch, commit, commit_inline, create_topic, duplicate, entry, numbered,
+    register, run, segment, topic,
 };
 use text::{hex, unhex};
 
 const GOLDEN: &str = include_str!("golden/snapshot-v1.hex");
+
+/// Registers an agent that listens on both transports.
+fn listening(agent: u128) -> Command {
+    let mut command = register(agent, Some(9092));
+    if let Command::RegisterAgent(said) = &mut command {
+        said.quic = Some(Endpoint { host: "localhost".to_owned(), port: 9093 });
+    }
+    command
+}
 
 /// A state in which nothing is empty.
 fn world() -> World {
@@ -34,7 +43,7 @@ fn world() -> World {
     let runs = |partition| vec![run(1, partition, 0, vec![batch(1)])];
     world.apply(entry(9, 0, 0, vec![Command::CreateCluster { cluster: ClusterId(7) }]), 0);
     for agent in [2, 3] {
-        world.apply(entry(agent, 0, 0, vec![register(agent, Some(9092))]), 0);
+        world.apply(entry(agent, 0, 0, vec![listening(agent)]), 0);
     }
     for _ in 0..2 {
         world.run(Command::InitProducer { current: None });
@@ -55,12 +64,13 @@ fn world() -> World {
     world.run(Command::TruncateLog { below: LogPosition(3) });
     assert_eq!(world.run(Command::RaiseSweepBoundary { minted_before: Timestamp(400) }), Outcome::Done);
     add_groups(&mut world);
+    add_archive(&mut world);
     world
 }
 
 /// A group of each protocol, and one that was deleted.
 fn add_groups(world: &mut World) {
-    // Agent 3 listens, and so it coordinates.
+    // Agent 3 listens on more transports than others, and so it coordinates.
     let epoch = world.state.agents().find(|agent| agent.id.0 == 3).expect("agent 3 is live").epoch;
     let put =
         |group: &str, changes| Command::UpdateGroup(UpdateGroup { group: group.into(), version: 0, changes });
@@ -108,6 +118,26 @@ fn add_groups(world: &mut World) {
     assert!(outcomes.iter().all(|outcome| !matches!(outcome, Outcome::Refused(_))), "{outcomes:?}");
 }
 
+/// Archive files that are referenced, dead and forgotten, and claims.
+fn add_archive(world: &mut World) {
+    let files = [1_000, 1_001, 1_002].map(archive);
+    for file in files {
+        world.commit(2, vec![batch(2)]);
+        let end = world.state.head(topic(1), PartitionIndex(2)).expect("it is there").high_watermark.0;
+        let span = world.span(2, 0, end, 2);
+        assert_eq!(world.publish(file, vec![span]), Outcome::Done);
+        if file == files[1] {
+            let objects = vec![ObjectRef::Archive(files[0])];
+            assert_eq!(world.run(Command::ForgetObjects { objects }), Outcome::Done);
+        }
+    }
+    let window = Work::Window { from: LogPosition(3), to: LogPosition(9) };
+    for work in [window, Work::Topic(topic(1))] {
+        let outcome = world.run(Command::ClaimWork { work, seen: None });
+        assert!(matches!(outcome, Outcome::WorkClaimed { .. }), "{outcome:?}");
+    }
+}
+
 #[test]
 fn version_1_is_written_as_the_golden_bytes() {
     assert_eq!(hex(&snapshot::encode(&world().state)), GOLDEN);
@@ -128,6 +158,7 @@ fn version_1_is_read_from_the_golden_bytes() {
     assert!(matches!(outcome, BatchOutcome::Refused(_)), "the producer was idle for too long: {outcome:?}");
     let groups: Vec<_> = world.state.groups().map(|(id, _)| id.as_str()).collect();
     assert_eq!(groups, ["new", "old"], "groups without members were idle for too long");
+    assert_eq!(world.state.unarchived().count(), 3, "segments and entries in commit order");
     world.run(Command::DeleteTopic { topic: topic(1) });
     assert!(world.state.groups().all(|(_, group)| group.offsets().next().is_none()));
 }

@@ -1,11 +1,17 @@
 //! Keys of segment objects: `segments/HH/ULID.seg`, where HH is a hash of the id, so that writes spread over prefixes.
+//! Keys of archive files: `archive/UUID/ULID.parquet`, where UUID is the topic's id, so that analysts find the files of a
+//! topic under one prefix.
 
-use ebb_protocol::ids::SegmentId;
+use ebb_protocol::ids::{ArchiveId, SegmentId, TopicId};
 use object_store::path::Path;
 
 /// All segments lie under this prefix.
 pub const PREFIX: &str = "segments";
 const SUFFIX: &str = ".seg";
+
+/// All archive files lie under this prefix.
+pub const ARCHIVE_PREFIX: &str = "archive";
+const ARCHIVE_SUFFIX: &str = ".parquet";
 
 /// The key of a segment.
 #[must_use]
@@ -19,6 +25,21 @@ pub fn parse(key: &Path) -> Option<SegmentId> {
     let id: SegmentId = key.filename()?.strip_suffix(SUFFIX)?.parse().ok()?;
     // Whatever `of` would not have made is not ours: wrong prefix, wrong hash, another spelling of the id.
     (of(id) == *key).then_some(id)
+}
+
+/// The key of an archive file.
+#[must_use]
+pub fn archive_key(topic: TopicId, id: ArchiveId) -> Path {
+    Path::from(format!("{ARCHIVE_PREFIX}/{topic}/{id}{ARCHIVE_SUFFIX}"))
+}
+
+/// The topic and the archive file that a key names; `None` for a key of another kind.
+#[must_use]
+pub fn parse_archive(key: &Path) -> Option<(TopicId, ArchiveId)> {
+    let rest = key.as_ref().strip_prefix(ARCHIVE_PREFIX)?.strip_prefix('/')?;
+    let (topic, id) = rest.strip_suffix(ARCHIVE_SUFFIX)?.split_once('/')?;
+    let (topic, id) = (TopicId(topic.parse().ok()?), id.parse().ok()?);
+    (archive_key(topic, id) == *key).then_some((topic, id))
 }
 
 /// The prefix number of an id, 0 to 255: ids minted one after the other differ in their last bits only.
@@ -48,6 +69,33 @@ mod tests {
         check("segments/44/01jd7w3x5n8q2v4r6t9ybcdefg.seg");
         check("archive/00/01JD7W3X5N8Q2V4R6T9YBCDEFG.seg");
         check("segments/00/nonsense.seg");
+    }
+
+    #[test]
+    fn an_archive_file_lies_under_its_topic() {
+        let topic = TopicId("01234567-89ab-4def-8123-456789abcdef".parse().expect("a UUID"));
+        let id: ArchiveId = "01JD7W3X5N8Q2V4R6T9YBCDEFG".parse().expect("a ULID");
+        let key = archive_key(topic, id);
+        assert_eq!(
+            key.as_ref(),
+            "archive/01234567-89ab-4def-8123-456789abcdef/01JD7W3X5N8Q2V4R6T9YBCDEFG.parquet"
+        );
+        assert_eq!(parse_archive(&key), Some((topic, id)));
+        assert_eq!(parse(&key), None, "it is no segment");
+    }
+
+    #[test]
+    fn other_keys_are_not_archive_files() {
+        let check = |key: &str| assert_eq!(parse_archive(&Path::from(key)), None, "{key}");
+        check("archive");
+        check("archive/01234567-89ab-4def-8123-456789abcdef");
+        check("archive/01234567-89ab-4def-8123-456789abcdef/01JD7W3X5N8Q2V4R6T9YBCDEFG");
+        check("archive/01234567-89AB-4DEF-8123-456789ABCDEF/01JD7W3X5N8Q2V4R6T9YBCDEFG.parquet");
+        check("archive/0123456789ab4def8123456789abcdef/01JD7W3X5N8Q2V4R6T9YBCDEFG.parquet");
+        check("archive/01234567-89ab-4def-8123-456789abcdef/01jd7w3x5n8q2v4r6t9ybcdefg.parquet");
+        check("archive/01234567-89ab-4def-8123-456789abcdef/x/01JD7W3X5N8Q2V4R6T9YBCDEFG.parquet");
+        check("archives/01234567-89ab-4def-8123-456789abcdef/01JD7W3X5N8Q2V4R6T9YBCDEFG.parquet");
+        check("segments/44/01JD7W3X5N8Q2V4R6T9YBCDEFG.seg");
     }
 
     #[test]

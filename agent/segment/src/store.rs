@@ -71,11 +71,17 @@ impl SegmentStore {
     /// # Errors
     /// [`StoreError`]; the object may exist all the same.
     pub async fn put(&self, segment: &Segment) -> Result<(), StoreError> {
-        let key = key::of(segment.id);
+        self.put_object(&key::of(segment.id), segment.pieces.iter().cloned().collect()).await
+    }
+
+    /// Puts an object under a key that nobody else uses for other bytes.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the object may exist all the same.
+    pub async fn put_object(&self, key: &Path, payload: PutPayload) -> Result<(), StoreError> {
         // Never a conditional put: after an ambiguous attempt, "exists already" would say nothing.
-        let payload: PutPayload = segment.pieces.iter().cloned().collect();
         self.with_retries(|| async {
-            self.store.put(&key, payload.clone()).await.map_err(|error| StoreError::from_store(&error))?;
+            self.store.put(key, payload.clone()).await.map_err(|error| StoreError::from_store(&error))?;
             Ok(())
         })
         .await

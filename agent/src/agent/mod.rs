@@ -253,6 +253,12 @@ impl Agent {
         }
     }
 
+    /// The id of its run.
+    #[must_use]
+    pub fn id(&self) -> AgentId {
+        self.id
+    }
+
     /// Where it listens.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {

@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     cache::{BlockCache, BlockLimits, Blocks, ReadCounts, Warmer},
-    reader::Reader,
+    reader::{Archives, Reader},
     writer::Writer,
 };
 pub use self::{
@@ -42,6 +42,7 @@ pub struct Broker {
     writer: Writer,
     reader: Reader,
     blocks: Blocks,
+    archives: Arc<Archives>,
     cache: Arc<dyn BlockCache>,
     clock: SharedClock,
     ids: IdSource,
@@ -150,14 +151,16 @@ impl Broker {
             tail_gets_max: config.tail_gets_in_flight_max,
             replay_gets_max: config.replay_gets_in_flight_max,
         };
-        let locate = cache::locate(metastore.commit_log());
+        let locate = cache::locate(metastore.clone());
         let blocks = Blocks::new(cluster, Arc::clone(&cache), store.clone(), locate, limits);
         let warmer = Arc::new(Warmer::new(Arc::clone(&cache), config.cache_block_bytes));
         metastore.on_body(warmer.clone());
         let writer = Writer::start(cluster, metastore.clone(), store, warmer, ids.clone(), &config);
         let closing = CancellationToken::new();
-        let reader = Reader::new(metastore.clone(), blocks.clone(), &config, closing.clone());
-        Arc::new(Self { metastore, writer, reader, blocks, cache, clock, ids, config, closing })
+        let archives = Arc::new(Archives::new(metastore.clone(), blocks.clone()));
+        let reader =
+            Reader::new(metastore.clone(), blocks.clone(), archives.clone(), &config, closing.clone());
+        Arc::new(Self { metastore, writer, reader, blocks, archives, cache, clock, ids, config, closing })
     }
 
     /// The metastore replica: topics, heads, agents; commands other than appends go through it.

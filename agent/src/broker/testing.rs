@@ -101,7 +101,7 @@ impl Bucket {
         let limits = BlockLimits { block_bytes: BLOCK_BYTES, tail_gets_max: 4, replay_gets_max: 1 };
         let locate = Box::new(|object: ObjectRef| match object {
             ObjectRef::Segment(segment) => Some(key::of(segment)),
-            ObjectRef::Entry(_) => None,
+            ObjectRef::Entry(_) | ObjectRef::Archive(_) => None,
         });
         let cache = Arc::new(PlainCache::new(1 << 20));
         (Blocks::new(CLUSTER, cache.clone(), self.store(), locate, limits), cache)

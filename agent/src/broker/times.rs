@@ -2,7 +2,10 @@
 //! without knowing their messages.
 
 use bytes::BytesMut;
-use ebb_metastore::state::{BatchCoordinates, PartitionHead};
+use ebb_metastore::{
+    command::ObjectRef,
+    state::{BatchCoordinates, PartitionHead},
+};
 use ebb_protocol::{
     batch::{RecordBatch, TimestampType},
     ids::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId},
@@ -113,17 +116,38 @@ impl Lookup<'_> {
     async fn first_record_at(&self, head: PartitionHead, at: Timestamp) -> Result<Option<Hit>, FetchError> {
         let mut next = self.broker.metastore.read(|state| state.find_time(self.topic, self.partition, at));
         while let Some(run) = next {
-            for placed in self.read(&run).await? {
-                if placed.batch.max_timestamp() >= at
-                    && let Some(hit) = first_record(&placed, head.log_start, |timestamp| timestamp >= at)
-                {
-                    return Ok(Some(hit));
-                }
+            if let Some(hit) = self.first_in_run(&run, head, at).await? {
+                return Ok(Some(hit));
             }
             // The record that made the run look late enough lies below the log start, or its batch's header lies.
             next = self.runs_after(run.last).find(|run| run.max_timestamp >= at);
         }
         Ok(None)
+    }
+
+    async fn first_in_run(
+        &self,
+        run: &BatchCoordinates,
+        head: PartitionHead,
+        at: Timestamp,
+    ) -> Result<Option<Hit>, FetchError> {
+        if matches!(run.object, ObjectRef::Archive(_)) {
+            return self.find_in_archive(run, head, Some(at)).await;
+        }
+        let placed = self.read(run).await?;
+        let late = placed.iter().filter(|placed| placed.batch.max_timestamp() >= at);
+        let mut hits = late.map(|placed| first_record(placed, head.log_start, |timestamp| timestamp >= at));
+        Ok(hits.find_map(|hit| hit))
+    }
+
+    async fn find_in_archive(
+        &self,
+        run: &BatchCoordinates,
+        head: PartitionHead,
+        at: Option<Timestamp>,
+    ) -> Result<Option<Hit>, FetchError> {
+        let found = self.broker.archives.find_time(run, self.partition, head.log_start, at).await;
+        found.map_err(FetchError::Storage)
     }
 
     async fn latest_record(&self, head: PartitionHead) -> Result<Option<Hit>, FetchError> {
@@ -152,6 +176,9 @@ impl Lookup<'_> {
         run: &BatchCoordinates,
         head: PartitionHead,
     ) -> Result<Option<Hit>, FetchError> {
+        if matches!(run.object, ObjectRef::Archive(_)) {
+            return self.find_in_archive(run, head, None).await;
+        }
         let mut latest: Option<Hit> = None;
         for placed in self.read(run).await? {
             let seen = latest.map_or(i64::MIN, |(_, timestamp)| timestamp.0);

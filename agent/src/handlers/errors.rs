@@ -146,7 +146,13 @@ impl From<Refusal> for Failure {
             | Refusal::SegmentTooOld
             | Refusal::SegmentCommitted
             | Refusal::OutOfTurn
-            | Refusal::UnknownAgent => ResponseError::UnknownServerError,
+            | Refusal::UnknownAgent
+            | Refusal::StaleArchive
+            | Refusal::ArchiveInPart
+            | Refusal::ArchiveTooOld
+            | Refusal::ArchivePublished
+            | Refusal::WorkClaimed
+            | Refusal::ClaimsFull => ResponseError::UnknownServerError,
         };
         Self::new(code, refusal.to_string())
     }

@@ -93,6 +93,7 @@ fn weight(topic: TopicId, partition: PartitionIndex, broker: BrokerId) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::Cluster;
 
     fn placement(ids: &[i32]) -> Placement {
         let endpoint = Endpoint { host: "agent".to_owned(), port: 9092 };
@@ -105,6 +106,25 @@ mod tests {
         let topic = TopicId(uuid::Uuid::from_u128(7));
         let leader = |partition| placement.leader(topic, PartitionIndex(partition)).map_or(-1, |id| id.0);
         (0..300).map(leader).collect()
+    }
+
+    #[tokio::test]
+    async fn an_agent_that_listens_nowhere_is_never_picked() {
+        let cluster = Cluster::new();
+        let (compactor, agent) = (cluster.unreachable().await, cluster.agent("agent").await);
+        assert_eq!(agent.live().await, 2);
+        let id = agent.metastore.read(|state| {
+            let found = state.agents().find(|live| live.id == agent.id).expect("it is live");
+            BrokerId(found.broker.0)
+        });
+        for own in [agent.id, compactor.id] {
+            let seen = agent.metastore.read(|state| Placement::new(state, Transport::Kafka, own));
+            assert_eq!(seen.brokers.iter().map(|broker| broker.id).collect::<Vec<_>>(), [id]);
+            assert_eq!(leaders(&seen), vec![id.0; 300]);
+            assert_eq!(seen.controller(), id);
+            let none = agent.metastore.read(|state| Placement::new(state, Transport::Quic, own));
+            assert_eq!((none.brokers.len(), none.controller()), (0, BrokerId(-1)));
+        }
     }
 
     #[test]

@@ -59,6 +59,18 @@ async fn a_silent_agent_is_put_out_within_five_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_listens_nowhere_is_not_asked() {
+    let cluster = Cluster::new();
+    let (own, other) = (cluster.agent("own").await, cluster.unreachable().await);
+    assert_eq!(own.live().await, 2);
+    let peers = Peers::new(own.id, own.metastore.clone(), Arc::new(BlackHole), CancellationToken::new());
+    peers.look_after_all();
+    peers.look_after(&[other.id]);
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(own.live().await, 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_agent_that_answers_stays_and_is_not_asked_too_often() {
     let probe = Arc::new(Counting::default());
     probe.answers.store(true, Ordering::Relaxed);

@@ -9,13 +9,17 @@ use super::survey::Survey;
 pub struct SweepCounts {
     /// Listings completed.
     pub listings: u64,
-    /// Segments listed.
+    /// Segments and archive files listed.
     pub objects_listed: u64,
     /// Bytes of segments that coordinates refer to.
     pub bytes_referenced: u64,
     /// Bytes of segments that nothing refers to, dead ones and uncommitted ones together.
     pub bytes_unreferenced: u64,
-    /// Dead segments deleted.
+    /// Bytes of archive files that coordinates refer to.
+    pub archive_bytes_referenced: u64,
+    /// Bytes of archive files that nothing refers to.
+    pub archive_bytes_unreferenced: u64,
+    /// Dead segments and archive files deleted.
     pub dead_deleted: u64,
     /// Orphans deleted.
     pub orphans_deleted: u64,
@@ -32,6 +36,8 @@ pub struct SweepCounters {
     objects_listed: AtomicU64,
     bytes_referenced: AtomicU64,
     bytes_unreferenced: AtomicU64,
+    archive_bytes_referenced: AtomicU64,
+    archive_bytes_unreferenced: AtomicU64,
     dead_deleted: AtomicU64,
     orphans_deleted: AtomicU64,
     bytes_deleted: AtomicU64,
@@ -48,6 +54,8 @@ impl SweepCounters {
             objects_listed: read(&self.objects_listed),
             bytes_referenced: read(&self.bytes_referenced),
             bytes_unreferenced: read(&self.bytes_unreferenced),
+            archive_bytes_referenced: read(&self.archive_bytes_referenced),
+            archive_bytes_unreferenced: read(&self.archive_bytes_unreferenced),
             dead_deleted: read(&self.dead_deleted),
             orphans_deleted: read(&self.orphans_deleted),
             bytes_deleted: read(&self.bytes_deleted),
@@ -58,9 +66,11 @@ impl SweepCounters {
     pub(super) fn listed(&self, found: &Survey) {
         self.listings.fetch_add(1, Ordering::Relaxed);
         self.objects_listed.store(found.objects(), Ordering::Relaxed);
-        self.bytes_referenced.store(found.referenced.bytes, Ordering::Relaxed);
-        let unreferenced = found.dead.bytes + found.young.bytes + found.orphans.bytes;
-        self.bytes_unreferenced.store(unreferenced, Ordering::Relaxed);
+        let Survey { segments, archives, .. } = found;
+        self.bytes_referenced.store(segments.referenced.bytes, Ordering::Relaxed);
+        self.bytes_unreferenced.store(segments.unreferenced().bytes, Ordering::Relaxed);
+        self.archive_bytes_referenced.store(archives.referenced.bytes, Ordering::Relaxed);
+        self.archive_bytes_unreferenced.store(archives.unreferenced().bytes, Ordering::Relaxed);
     }
 
     pub(super) fn dead_deleted(&self, objects: u64, bytes: u64) {

@@ -1,4 +1,5 @@
-//! Keeps watch over dead objects until their grace is over. Knows no store.
+//! Keeps watch over dead objects until their grace is over. Knows no store. Archive files have a grace of their own, for
+//! as long as analysts may read an old snapshot of a table.
 //!
 //! The grace counts from when this process first saw the object dead, on tokio's clock: that is never too early,
 //! whatever the wall clocks of agents do. A process that does not live that long would never delete anything, so an
@@ -6,11 +7,17 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ebb_metastore::{command::ObjectRef, state::State};
-use ebb_protocol::ids::Timestamp;
+use ebb_metastore::{
+    command::ObjectRef,
+    state::{DeadObject, State},
+};
+use ebb_protocol::{
+    ids::{Timestamp, TopicId},
+    planted::{Bug, is_planted},
+};
 use tokio::time::Instant;
 
-use super::survey::before;
+use super::{SweeperConfig, survey::before};
 
 /// Dead objects that are watched at once; the others have their turn when these are gone.
 const WATCHED_MAX: usize = 1 << 16;
@@ -20,31 +27,49 @@ const WATCHED_MAX: usize = 1 << 16;
 pub(super) struct Watched {
     /// Its size, as the state knows it.
     pub(super) bytes: u64,
+    /// The topic of an archive file.
+    pub(super) topic: Option<TopicId>,
     /// When it may be deleted.
     pub(super) due: Instant,
+}
+
+/// How long objects of one kind are watched.
+#[derive(Clone, Copy, Debug)]
+struct Grace {
+    watched: Duration,
+    /// What has been dead for this long by the wall clock is not watched any longer.
+    long: Duration,
 }
 
 /// Dead objects and when they may be deleted.
 #[derive(Debug)]
 pub(super) struct DeadWatch {
-    grace: Duration,
-    /// What has been dead for this long by the wall clock is not watched any longer.
-    long_grace: Duration,
+    grace: Grace,
+    archive_grace: Grace,
     watched: BTreeMap<ObjectRef, Watched>,
 }
 
 impl DeadWatch {
-    pub(super) fn new(grace: Duration, long_grace: Duration) -> Self {
-        Self { grace, long_grace: long_grace.max(grace), watched: BTreeMap::new() }
+    pub(super) fn new(config: &SweeperConfig) -> Self {
+        let grace = Grace { watched: config.dead_grace, long: config.dead_grace.max(config.orphan_grace) };
+        let archive_grace =
+            Grace { watched: config.archive_grace, long: config.archive_grace + config.orphan_grace };
+        Self { grace, archive_grace, watched: BTreeMap::new() }
+    }
+
+    fn grace(&self, object: ObjectRef) -> Grace {
+        let is_archive = matches!(object, ObjectRef::Archive(_)) && !is_planted(Bug::ArchiveGraceIgnored);
+        if is_archive { self.archive_grace } else { self.grace }
     }
 
     /// Takes up what has died since the last look, and drops what has been forgotten.
     pub(super) fn look(&mut self, state: &State, wall: Timestamp, now: Instant) {
-        let long_ago = before(wall, self.long_grace);
-        let watch = |(object, dead): (ObjectRef, ebb_metastore::state::DeadObject)| {
+        let watch = |(object, dead): (ObjectRef, DeadObject)| {
+            let grace = self.grace(object);
             let fresh = || Watched {
                 bytes: dead.bytes,
-                due: if dead.since < long_ago { now } else { now + self.grace },
+                topic: dead.topic,
+                due: if dead.since < before(wall, grace.long) { now } else { now + grace.watched },
             };
             (object, self.watched.get(&object).copied().unwrap_or_else(fresh))
         };
@@ -56,10 +81,10 @@ impl DeadWatch {
         self.watched.values().map(|watched| watched.due).min()
     }
 
-    /// Up to `count` objects that are due, with their sizes.
-    pub(super) fn due(&self, now: Instant, count: usize) -> Vec<(ObjectRef, u64)> {
+    /// Up to `count` objects that are due.
+    pub(super) fn due(&self, now: Instant, count: usize) -> Vec<(ObjectRef, Watched)> {
         let due = self.watched.iter().filter(|(_, watched)| watched.due <= now);
-        due.map(|(object, watched)| (*object, watched.bytes)).take(count).collect()
+        due.map(|(object, watched)| (*object, *watched)).take(count).collect()
     }
 
     /// An object was deleted and is about to be forgotten.

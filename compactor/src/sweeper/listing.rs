@@ -1,4 +1,4 @@
-//! Lists the segments of one slice of the bucket, slowly. Knows nothing of the state.
+//! Lists what is swept in one slice of the bucket, slowly. Knows nothing of the state.
 
 use std::sync::Arc;
 
@@ -10,7 +10,10 @@ use tokio::time::{sleep, timeout};
 use super::{SweepError, SweeperConfig};
 
 /// Segments lie under this many prefixes; each is a slice.
-pub(super) const SLICES: u16 = 256;
+const SEGMENT_SLICES: u16 = 256;
+
+/// All slices. The archive is one: its files are large, so they are few.
+pub(super) const SLICES: u16 = SEGMENT_SLICES + 1;
 
 /// Objects that stores send for one request of a listing.
 const PAGE_OBJECTS: usize = 1_000;
@@ -22,7 +25,11 @@ pub(super) async fn list(
     config: &SweeperConfig,
     mut take: impl FnMut(Vec<ObjectMeta>) + Send,
 ) -> Result<(), SweepError> {
-    let prefix = Path::from(format!("{}/{slice:02x}", key::PREFIX));
+    let prefix = if slice < SEGMENT_SLICES {
+        Path::from(format!("{}/{slice:02x}", key::PREFIX))
+    } else {
+        Path::from(key::ARCHIVE_PREFIX)
+    };
     let mut listing = store.list(Some(&prefix));
     let mut page = Vec::new();
     loop {

@@ -1,8 +1,8 @@
-//! The sweeper deletes the segments that nothing needs: those that are dead (no coordinates refer to them any more),
-//! and orphans (uploaded, never committed). Must not know what is in a segment.
+//! The sweeper deletes the segments and archive files that nothing needs: those that are dead (no coordinates refer to
+//! them any more), and orphans (uploaded, never committed). Must not know what is in them.
 //!
 //! # Why nothing is deleted that is needed
-//! A dead segment stays dead: `apply` never takes its commit again. An orphan could still be committed by an agent that
+//! A dead object stays dead: `apply` never takes its commit again. An orphan could still be committed by an agent that
 //! sleeps. So before it deletes orphans the sweeper has an entry raise the sweep boundary: from that entry on `apply`
 //! refuses to commit what was minted before it. What is unknown to the state *after* that entry and older than the
 //! boundary is never going to be known. No clock takes part in this. Clocks only say how long to wait, so one that is
@@ -17,6 +17,7 @@ mod listing;
 mod orphans;
 mod removal;
 mod survey;
+mod swept;
 mod task;
 
 use std::{sync::Arc, time::Duration};
@@ -29,7 +30,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use self::task::Task;
 pub use self::{
     counters::{SweepCounters, SweepCounts},
-    survey::{Survey, Tally, survey},
+    survey::{Standings, Survey, Tally, survey},
 };
 
 /// The shortest grace for orphans: longer than any upload and its commit may take.
@@ -38,9 +39,11 @@ pub const ORPHAN_GRACE_MIN: Duration = Duration::from_secs(60 * 60);
 /// Settings of the sweeper. Plain data.
 #[derive(Clone, Debug)]
 pub struct SweeperConfig {
-    /// A dead object is deleted after this long: longer than any fetch or cached plan may still refer to it.
+    /// A dead segment is deleted after this long: longer than any fetch or cached plan may still refer to it.
     pub dead_grace: Duration,
-    /// An uncommitted segment is deleted when it is older than this; at least [`ORPHAN_GRACE_MIN`].
+    /// The same for an archive file: analysts may read an old snapshot of a table for this long.
+    pub archive_grace: Duration,
+    /// An uncommitted object is deleted when it is older than this; at least [`ORPHAN_GRACE_MIN`].
     pub orphan_grace: Duration,
     /// The shortest time between two passes, on average.
     pub pass_interval: Duration,
@@ -50,7 +53,7 @@ pub struct SweeperConfig {
     pub listing_pause: Duration,
     /// A request to the store fails after this long; it is made again in the next pass.
     pub request_deadline: Duration,
-    /// The share of the listed segments, in percent, that one pass may delete as orphans: the breaker.
+    /// The share of the listed objects, in percent, that one pass may delete as orphans: the breaker.
     pub orphans_per_pass_percent_max: u64,
     /// So many orphans may always be deleted by one pass, whatever their share.
     pub orphans_per_pass_min: u64,
@@ -60,6 +63,7 @@ impl Default for SweeperConfig {
     fn default() -> Self {
         Self {
             dead_grace: Duration::from_secs(60 * 60),
+            archive_grace: Duration::from_secs(24 * 60 * 60),
             orphan_grace: Duration::from_secs(24 * 60 * 60),
             pass_interval: Duration::from_secs(10 * 60),
             listing_interval: Duration::from_secs(6 * 60 * 60),

@@ -1,19 +1,19 @@
-//! Segments that were listed and that the state does not know. Knows no store.
+//! Objects that were listed and that the state does not know. Knows no store.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use ebb_metastore::{command::ObjectRef, state::State};
-use ebb_protocol::ids::{SegmentId, Timestamp};
+use ebb_metastore::state::State;
+use ebb_protocol::ids::Timestamp;
 
-use super::SweeperConfig;
+use super::{SweeperConfig, swept::Swept};
 
 /// Suspects that are remembered at once, the oldest; a later listing finds the others.
 const SUSPECTS_MAX: usize = 1 << 16;
 
-/// Segments that may be orphans, with their sizes, and how many segments were listed with them.
+/// Objects that may be orphans, with their sizes, and how many objects were listed with them.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
-    found: BTreeMap<SegmentId, u64>,
+    found: BTreeMap<Swept, u64>,
     listed: u64,
 }
 
@@ -23,15 +23,15 @@ impl Suspects {
         self.listed = 0;
     }
 
-    /// Takes note of a listed segment that the state knows.
+    /// Takes note of a listed object that the state knows.
     pub(super) fn known(&mut self) {
         self.listed += 1;
     }
 
     /// Takes note of one that it does not know.
-    pub(super) fn suspect(&mut self, id: SegmentId, bytes: u64) {
+    pub(super) fn suspect(&mut self, object: Swept, bytes: u64) {
         self.listed += 1;
-        self.found.insert(id, bytes);
+        self.found.insert(object, bytes);
         if self.found.len() > SUSPECTS_MAX {
             self.found.pop_last();
         }
@@ -39,7 +39,7 @@ impl Suspects {
 
     /// Drops those that the state knows by now.
     pub(super) fn clear(&mut self, state: &State) {
-        self.found.retain(|id, _| is_unknown(state, *id));
+        self.found.retain(|object, _| object.is_unknown(state));
     }
 
     /// How long the oldest suspect is still too young, when what was minted before `horizon` is old enough.
@@ -50,9 +50,9 @@ impl Suspects {
     }
 
     /// Those minted before `horizon`, oldest first, as many as the breaker lets through; and how many it holds back.
-    pub(super) fn due(&self, horizon: Timestamp, config: &SweeperConfig) -> (Vec<(SegmentId, u64)>, usize) {
-        let old = self.found.iter().take_while(|(id, _)| id.minted_at() < horizon);
-        let mut due: Vec<_> = old.map(|(id, bytes)| (*id, *bytes)).collect();
+    pub(super) fn due(&self, horizon: Timestamp, config: &SweeperConfig) -> (Vec<(Swept, u64)>, usize) {
+        let old = self.found.iter().take_while(|(object, _)| object.minted_at() < horizon);
+        let mut due: Vec<_> = old.map(|(object, bytes)| (*object, *bytes)).collect();
         let share = self.listed.saturating_mul(config.orphans_per_pass_percent_max) / 100;
         let most = usize::try_from(share.max(config.orphans_per_pass_min)).unwrap_or(usize::MAX);
         let held_back = due.len().saturating_sub(most);
@@ -61,27 +61,19 @@ impl Suspects {
     }
 
     /// A suspect was deleted.
-    pub(super) fn done(&mut self, id: SegmentId) {
-        self.found.remove(&id);
+    pub(super) fn done(&mut self, object: Swept) {
+        self.found.remove(&object);
     }
-}
-
-/// Whether a segment can be deleted for good: the state does not know it, and `apply` never will.
-pub(super) fn is_orphan(state: &State, id: SegmentId) -> bool {
-    id.minted_at() < state.sweep_boundary() && is_unknown(state, id)
-}
-
-fn is_unknown(state: &State, id: SegmentId) -> bool {
-    let object = ObjectRef::Segment(id);
-    !state.is_referenced(object) && !state.is_dead(object)
 }
 
 #[cfg(test)]
 mod tests {
+    use ebb_protocol::ids::SegmentId;
+
     use super::*;
 
-    fn segment(minted_at: u128) -> SegmentId {
-        SegmentId(minted_at << 80)
+    fn segment(minted_at: u128) -> Swept {
+        Swept::segment(SegmentId(minted_at << 80))
     }
 
     #[test]

@@ -2,18 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ebb_metastore::{
-    Metastore, Submission,
-    command::{Command, ObjectRef},
-    outcome::Outcome,
-    state::State,
-};
+use ebb_metastore::{Metastore, Submission, command::Command, outcome::Outcome, state::State};
 use ebb_protocol::{
     clock::SharedClock,
     ids::{LogPosition, Timestamp},
     random::Random,
 };
-use ebb_segment::key;
 use object_store::{ObjectMeta, ObjectStore};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -22,9 +16,10 @@ use super::{
     counters::SweepCounters,
     dead::DeadWatch,
     listing,
-    orphans::{Suspects, is_orphan},
+    orphans::Suspects,
     removal,
     survey::{Standing, Survey, before, standing},
+    swept::Swept,
 };
 
 /// Dead objects that are deleted and then forgotten by one entry.
@@ -65,7 +60,7 @@ impl Task {
         counters: Arc<SweepCounters>,
     ) -> Self {
         config.orphan_grace = config.orphan_grace.max(ORPHAN_GRACE_MIN);
-        let dead = DeadWatch::new(config.dead_grace, config.orphan_grace);
+        let dead = DeadWatch::new(&config);
         let (suspects, listing) = (Suspects::default(), Listing::default());
         Self { metastore, store, clock, random, config, counters, dead, suspects, listing }
     }
@@ -123,24 +118,24 @@ impl Task {
             if due.is_empty() {
                 return Ok(());
             }
-            // An entry's object is the commit log's to delete: truncation drops it once the body is forgotten.
-            let mut gone: Vec<_> =
-                due.iter().filter(|(object, _)| matches!(object, ObjectRef::Entry(_))).copied().collect();
-            let segment = |(object, bytes): &(ObjectRef, u64)| match object {
-                ObjectRef::Segment(id) => Some(((*object, *bytes), key::of(*id))),
-                ObjectRef::Entry(_) => None,
-            };
-            let segments = due.iter().filter_map(segment).collect();
+            let count = due.len();
+            let (mut objects, mut keys) = (Vec::new(), Vec::new());
+            for (object, watched) in due {
+                match Swept::of(object, watched.topic) {
+                    Some(swept) => keys.push(((object, watched.bytes), swept.key())),
+                    // An entry's object is the commit log's to delete: truncation drops it once the body is forgotten.
+                    None => objects.push(object),
+                }
+            }
             let deadline = self.config.request_deadline;
-            let deleted = removal::delete(&self.store, segments, deadline, &self.counters).await;
+            let deleted = removal::delete(&self.store, keys, deadline, &self.counters).await;
             let bytes = deleted.iter().map(|(_, bytes)| bytes).sum();
             self.counters.dead_deleted(deleted.len() as u64, bytes);
-            let all = gone.len() + deleted.len() == due.len();
-            gone.extend(deleted);
-            let objects: Vec<_> = gone.into_iter().map(|(object, _)| object).collect();
+            objects.extend(deleted.into_iter().map(|(object, _)| object));
+            let all = objects.len() == count;
             if !objects.is_empty() {
                 objects.iter().for_each(|object| self.dead.done(*object));
-                // The boundary tells `apply` of forgotten segments more cheaply than a list of them would.
+                // The boundary tells `apply` of forgotten objects more cheaply than a list of them would.
                 let mut commands: Vec<_> = self.raise_boundary().into_iter().collect();
                 commands.push(Command::ForgetObjects { objects });
                 self.submit(commands).await?;
@@ -152,7 +147,7 @@ impl Task {
         }
     }
 
-    /// Lists the segments slice by slice, going on where the last pass was cut short, and notes those that the state
+    /// Lists the bucket slice by slice, going on where the last pass was cut short, and notes those that the state
     /// does not know.
     async fn list(&mut self) -> Result<(), SweepError> {
         let horizon = before(self.clock.now(), self.config.orphan_grace);
@@ -187,7 +182,7 @@ impl Task {
         if self.suspects.due(horizon, &self.config).0.is_empty() {
             return Ok(());
         }
-        // Most suspects are segments whose commit another agent has written and this one has not applied yet.
+        // Most suspects are objects whose commit another agent has written and this one has not applied yet.
         self.metastore.tail_check().await?;
         self.metastore.read(|state| self.suspects.clear(state));
         let (due, held_back) = self.suspects.due(horizon, &self.config);
@@ -196,7 +191,7 @@ impl Task {
             tracing::warn!(
                 deleting = due.len(),
                 held_back,
-                "many uncommitted segments: only some are deleted now"
+                "many uncommitted objects: only some are deleted now"
             );
         }
         if self.metastore.read(State::sweep_boundary) <= newest.minted_at()
@@ -206,14 +201,14 @@ impl Task {
         }
         // From here on no commit of what lies below the boundary can come, so what is unknown stays unknown.
         let orphans = |state: &State| {
-            let orphans = due.into_iter().filter(|(id, _)| is_orphan(state, *id));
-            orphans.map(|(id, bytes)| ((id, bytes), key::of(id))).collect()
+            let orphans = due.into_iter().filter(|(object, _)| object.is_orphan(state));
+            orphans.map(|(object, bytes)| ((object, bytes), object.key())).collect()
         };
         let keys = self.metastore.read(orphans);
         let deleted = removal::delete(&self.store, keys, self.config.request_deadline, &self.counters).await;
         let bytes = deleted.iter().map(|(_, bytes)| bytes).sum();
         self.counters.orphans_deleted(deleted.len() as u64, bytes);
-        deleted.iter().for_each(|(id, _)| self.suspects.done(*id));
+        deleted.iter().for_each(|(object, _)| self.suspects.done(*object));
         Ok(())
     }
 
@@ -252,12 +247,12 @@ impl Listing {
     }
 }
 
-fn note(state: &State, object: ObjectMeta, horizon: Timestamp, found: &mut Survey, suspects: &mut Suspects) {
-    let Some(id) = key::parse(&object.location) else { return found.stranger(object.location) };
-    let standing = standing(state, id, horizon);
-    found.add(standing, object.size);
+fn note(state: &State, listed: ObjectMeta, horizon: Timestamp, found: &mut Survey, suspects: &mut Suspects) {
+    let Some(object) = Swept::parse(&listed.location) else { return found.stranger(listed.location) };
+    let standing = standing(state, object, horizon);
+    found.add(object, standing, listed.size);
     match standing {
         Standing::Referenced | Standing::Dead => suspects.known(),
-        Standing::Young | Standing::Orphan => suspects.suspect(id, object.size),
+        Standing::Young | Standing::Orphan => suspects.suspect(object, listed.size),
     }
 }

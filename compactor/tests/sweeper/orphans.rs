@@ -257,15 +257,15 @@ async fn the_bucket_holds_what_is_referenced_and_what_is_young() {
     }
     // What is younger than the grace and the longest time to the next listing and pass.
     let found = look(&world, &node).await;
-    assert!(found.referenced.objects > 0 && found.young.objects > 0, "{found:?}");
+    assert!(found.segments.referenced.objects > 0 && found.segments.young.objects > 0, "{found:?}");
     let late = Duration::from_secs(24 * 60 * 60) + 10 * HOUR;
     let overdue = survey(&node.metastore.read(State::clone), &store(&world), node.now(), late).await;
-    assert_eq!(overdue.expect("memory does not fail").orphans, Tally::default());
+    assert_eq!(overdue.expect("memory does not fail").segments.orphans, Tally::default());
     sleep(40 * HOUR).await;
     let found = look(&world, &node).await;
-    assert_eq!([found.dead, found.young, found.orphans], [Tally::default(); 3]);
+    assert_eq!(found.segments.unreferenced(), Tally::default());
     let held = node.metastore.read(|state| state.summary().bytes_referenced);
-    assert_eq!(found.referenced.bytes, held);
+    assert_eq!(found.segments.referenced.bytes, held);
     let counts = sweeper.counts();
     assert_eq!((counts.bytes_referenced, counts.bytes_unreferenced), (held, 0));
     sweeper.shutdown().await;
@@ -296,7 +296,7 @@ fn store(world: &World) -> std::sync::Arc<dyn object_store::ObjectStore> {
     world.bucket.clone()
 }
 
-async fn look(world: &World, node: &crate::support::Node) -> ebb_compactor::sweeper::Survey {
+pub(crate) async fn look(world: &World, node: &crate::support::Node) -> ebb_compactor::sweeper::Survey {
     let state = node.metastore.read(State::clone);
     survey(&state, &store(world), node.now(), 24 * HOUR).await.expect("memory does not fail")
 }

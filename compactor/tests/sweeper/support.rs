@@ -13,14 +13,20 @@ use async_trait::async_trait;
 use ebb_compactor::sweeper::{Sweeper, SweeperConfig};
 use ebb_metastore::{
     Metastore, MetastoreConfig, Submission,
-    command::{BatchFacts, BodyPlace, Command, CommitSegment, CreateTopic, ObjectRef, RegisterAgent, Run},
+    command::{
+        ArchiveSpan, BatchFacts, BodyPlace, Command, CommitSegment, CreateTopic, ObjectRef, PublishArchive,
+        RegisterAgent, Run,
+    },
     log::{CommitLog, RetryConfig, bucket::BucketLog},
     outcome::{Outcome, Refusal},
-    state::State,
+    state::{State, fingerprint},
 };
 use ebb_protocol::{
     clock::Clock,
-    ids::{ByteRange, IdSource, LogPosition, PartitionIndex, SegmentId, Timestamp, TopicId, TopicName},
+    ids::{
+        ArchiveId, ByteRange, IdSource, LogPosition, Offset, PartitionIndex, SegmentId, Timestamp, TopicId,
+        TopicName,
+    },
     random::Random,
 };
 use ebb_segment::key;
@@ -38,6 +44,9 @@ pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
 /// Bytes of every batch, and of a segment with one batch.
 pub(crate) const BATCH_BYTES: u64 = 100;
+
+/// Bytes of every archive file.
+pub(crate) const ARCHIVE_BYTES: u64 = 1_000;
 
 /// Simulated wall time, off by a skew.
 struct SkewedClock {
@@ -172,6 +181,39 @@ impl Node {
         position
     }
 
+    /// Uploads an archive file that nobody has published yet.
+    pub(crate) async fn upload_archive(&self, topic: TopicId) -> ArchiveId {
+        let floor = self.metastore.read(State::sweep_boundary);
+        let id = ArchiveId(self.ids.segment_since(floor).0);
+        let bytes = vec![7; usize::try_from(ARCHIVE_BYTES).expect("small")];
+        self.bucket.put(&key::archive_key(topic, id), bytes.into()).await.expect("puts do not fail here");
+        id
+    }
+
+    /// Publishes an uploaded file in the place of all that the topic has.
+    pub(crate) async fn publish(&self, archive: ArchiveId, topic: TopicId) -> Result<(), Refusal> {
+        let partition = PartitionIndex(0);
+        let rows = self.metastore.read(|state| state.find(topic, partition, Offset(0), u64::MAX, usize::MAX));
+        let (first, last) = (rows[0].base, rows[rows.len() - 1].last);
+        let span = ArchiveSpan {
+            partition,
+            first,
+            next: last.plus(1),
+            replaces: fingerprint(&rows),
+            rows: (last.0 - first.0 + 1).unsigned_abs(),
+            range: ByteRange { start: 4, len: ARCHIVE_BYTES - 4 },
+            min_timestamp: Timestamp(0),
+            max_timestamp: Timestamp(0),
+        };
+        let (bytes, tail_bytes, tail_checksum, spans) = (ARCHIVE_BYTES, 100, 0, vec![span]);
+        let publish = PublishArchive { archive, topic, bytes, tail_bytes, tail_checksum, spans };
+        match self.submit(Command::PublishArchive(publish)).await {
+            Outcome::Done => Ok(()),
+            Outcome::Refused(refusal) => Err(refusal),
+            other => panic!("no answer to a publish: {other:?}"),
+        }
+    }
+
     pub(crate) fn is_referenced(&self, id: SegmentId) -> bool {
         self.metastore.read(|state| state.is_referenced(ObjectRef::Segment(id)))
     }
@@ -235,6 +277,15 @@ impl Bucket {
 
     pub(crate) async fn has(&self, id: SegmentId) -> bool {
         self.inner.head(&key::of(id)).await.is_ok()
+    }
+
+    pub(crate) async fn has_archive(&self, topic: TopicId, id: ArchiveId) -> bool {
+        self.inner.head(&key::archive_key(topic, id)).await.is_ok()
+    }
+
+    /// Puts an object of another kind.
+    pub(crate) async fn put_at(&self, key: &str) {
+        self.inner.put(&Path::from(key), PutPayload::new()).await.expect("memory does not fail");
     }
 
     pub(crate) async fn keys(&self, prefix: &str) -> Vec<String> {

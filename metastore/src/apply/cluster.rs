@@ -37,11 +37,18 @@ impl State {
             self.time = entry.time.max(Timestamp(0));
         }
         let agent = self.agents.register(said, entry, self.time);
-        Ok(Outcome::AgentRegistered { broker: agent.broker, epoch: agent.epoch })
+        let registered = Outcome::AgentRegistered { broker: agent.broker, epoch: agent.epoch };
+        // It may have taken the place of another one.
+        self.drop_claims();
+        Ok(registered)
     }
 
     pub(super) fn seal_agent(&mut self, agent: AgentId) -> Result<Outcome, Refusal> {
-        if self.agents.seal(agent) { Ok(Outcome::Done) } else { Err(Refusal::UnknownAgent) }
+        if !self.agents.seal(agent) {
+            return Err(Refusal::UnknownAgent);
+        }
+        self.drop_claims();
+        Ok(Outcome::Done)
     }
 
     pub(super) fn truncate_log(
@@ -64,7 +71,7 @@ impl State {
         entry: &Entry,
         minted_before: Timestamp,
     ) -> Result<Outcome, Refusal> {
-        // A boundary in the future would refuse segments that are yet to be written. One that is ahead of some agents'
+        // A boundary in the future would refuse objects that are yet to be written. One that is ahead of some agents'
         // clocks costs each of them a refusal.
         if minted_before > self.time_by(entry) {
             return Err(Refusal::Malformed);
@@ -81,7 +88,12 @@ impl State {
             return Err(Refusal::Malformed);
         }
         for object in objects {
-            self.objects.forget(*object, self.sweep_boundary);
+            if let Some(dead) = self.objects.forget(*object, self.sweep_boundary)
+                && let (ObjectRef::Archive(id), Some(topic)) = (*object, dead.topic)
+                && let Some(table) = self.tables.get_mut(&topic)
+            {
+                table.forget(id);
+            }
         }
         Ok(Outcome::Done)
     }

@@ -8,7 +8,9 @@ use crate::{
     command::{BatchFacts, BodyPlace, CommitSegment, ObjectRef, Run},
     limits::{BATCHES_PER_SEGMENT_MAX, COORDINATES_BYTES_MAX},
     outcome::{BatchOutcome, BatchRefusal, Outcome, Refusal},
-    state::{BatchCoordinates, IdleList, Partition, ProducerIds, ProducerInPartition, State, Verdict},
+    state::{
+        BatchCoordinates, IdleList, ObjectFacts, Partition, ProducerIds, ProducerInPartition, State, Verdict,
+    },
 };
 
 impl State {
@@ -29,7 +31,7 @@ impl State {
             BodyPlace::Object { .. } if segment.segment.minted_at() < self.sweep_boundary => {
                 return Err(Refusal::SegmentTooOld);
             }
-            BodyPlace::Object { .. } if self.objects.committed(segment.segment) => {
+            BodyPlace::Object { .. } if self.objects.committed(object) => {
                 return Err(Refusal::SegmentCommitted);
             }
             // An entry has one body, and one segment is in it.
@@ -46,7 +48,8 @@ impl State {
         }
         // An object of which nothing was taken is dead from the start. An entry without rows stays the log's own.
         if rows > 0 || matches!(object, ObjectRef::Segment(_)) {
-            self.objects.insert(object, bytes, rows, self.time_by(context.entry));
+            let (committed, at) = (context.position, self.time_by(context.entry));
+            self.objects.insert(object, rows, ObjectFacts { bytes, committed, at, topic: None });
         }
         Ok(Outcome::Committed { runs })
     }

@@ -1,6 +1,7 @@
 //! `apply`: the only code that changes the state and assigns offsets. Pure: no I/O, no clock, no randomness. Total:
 //! a command that no longer holds is refused, whatever it says.
 
+mod archive;
 mod cluster;
 mod commit;
 mod groups;
@@ -92,6 +93,9 @@ impl State {
             Command::CommitOffsets(commit) => self.commit_offsets(context.entry, commit),
             Command::DeleteOffsets(delete) => self.delete_offsets(context.entry, delete),
             Command::AlterGroupConfig { group, changes } => self.alter_group_config(group, changes),
+            Command::PublishArchive(publish) => self.publish_archive(context, publish),
+            Command::ClaimWork { work, seen } => self.claim_work(context.entry.agent, *work, *seen),
+            Command::ReleaseWork { work } => self.release_work(context.entry.agent, *work),
         }
     }
 }

@@ -58,6 +58,7 @@ impl State {
                 self.objects.release(row.object, now);
             }
         }
+        self.tables.remove(&id);
         Ok(Outcome::Done)
     }
 
@@ -95,8 +96,10 @@ impl State {
         let more = i64::from(is_planted(Bug::DeleteOneMore) && before < partition.high_watermark);
         partition.log_start = partition.log_start.max(before.plus(more));
         let log_start = partition.log_start;
-        for row in partition.coordinates.drop_below(log_start) {
-            self.objects.release(row.object, now);
+        let dropped = partition.coordinates.drop_below(log_start);
+        let died = self.release(&dropped, now);
+        if let Some(table) = self.tables.get_mut(&topic) {
+            table.change(None, died, now);
         }
         Ok(Outcome::RecordsDeleted { log_start })
     }

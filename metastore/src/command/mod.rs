@@ -1,15 +1,17 @@
 //! Commands: the facts that agents record. They are persisted in entries, so their encoding is a format:
 //! variants and fields are only ever added under a new entry version, and golden bytes hold it.
 
+mod archive;
 mod groups;
 
 use ebb_protocol::ids::{
-    AgentId, ByteRange, ClusterId, GroupId, LogPosition, Offset, PartitionIndex, ProducerEpoch, ProducerId,
-    SegmentId, Sequence, Timestamp, TopicId, TopicName,
+    AgentId, ArchiveId, ByteRange, ClusterId, GroupId, LogPosition, Offset, PartitionIndex, ProducerEpoch,
+    ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
 };
 use postcard::{ser_flavors, serialize_with_flavor};
 use serde::{Deserialize, Serialize};
 
+pub use self::archive::{ArchiveSpan, PublishArchive, Work};
 pub use self::groups::{
     ClassicGroup, ClassicMember, ClassicPart, CommitFence, CommitOffsets, CommittedOffset, ConsumerGroup,
     ConsumerMember, DeleteOffsets, GroupChange, Partitions, UpdateGroup,
@@ -72,9 +74,9 @@ pub enum Command {
         /// The first position that stays.
         below: LogPosition,
     },
-    /// Declares that segments minted before an instant and not committed by now never will be.
+    /// Declares that segments and archive files minted before an instant and not committed by now never will be.
     RaiseSweepBoundary {
-        /// The instant: a commit of a segment id minted before it is refused from now on.
+        /// The instant: a commit of an id minted before it is refused from now on.
         minted_before: Timestamp,
     },
     /// Forgets dead objects that have been deleted from the store.
@@ -100,6 +102,22 @@ pub enum Command {
         /// The new value of each key; `None` takes the key back to its default.
         changes: Vec<(String, Option<String>)>,
     },
+    /// Puts an archive file in the place of what it was made from.
+    PublishArchive(PublishArchive),
+    /// Tells other compactors to leave a piece of work to this one. It saves them the work; safety needs no claim,
+    /// because whoever publishes second is refused.
+    ClaimWork {
+        /// The work.
+        work: Work,
+        /// The version of an overlapping claim that the claimant has watched unchanged for its time-out, by its own
+        /// clock, and takes over.
+        seen: Option<u64>,
+    },
+    /// Gives a claim back.
+    ReleaseWork {
+        /// The work, as it was claimed.
+        work: Work,
+    },
 }
 
 /// What an agent says of itself when it registers.
@@ -107,7 +125,8 @@ pub enum Command {
 pub struct RegisterAgent {
     /// The id of this run of the agent.
     pub agent: AgentId,
-    /// `host:port` under which Kafka clients reach it over TCP, when it listens there.
+    /// `host:port` under which Kafka clients reach it over TCP, when it listens there. One that listens nowhere only
+    /// writes entries: no client is sent to it, and it coordinates no group.
     pub kafka: Option<Endpoint>,
     /// `host:port` under which clients reach it over QUIC, when it listens there.
     pub quic: Option<Endpoint>,
@@ -201,13 +220,15 @@ pub struct BatchProducer {
     pub transactional: bool,
 }
 
-/// An object that holds batches.
+/// An object that holds records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ObjectRef {
     /// A segment object.
     Segment(SegmentId),
     /// The entry at a position of the commit log, whose object carries a segment body.
     Entry(LogPosition),
+    /// An archive file. Its key names the topic too, so that analysts find the files of a topic together.
+    Archive(ArchiveId),
 }
 
 /// The bytes of a command, or of a part of one, in an entry. They are a format, so replicas agree on them.

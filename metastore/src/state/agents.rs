@@ -41,6 +41,13 @@ pub struct Agent {
 }
 
 impl Agent {
+    /// Whether clients can reach it. A compactor of its own listens nowhere: it is live so that it may write entries,
+    /// and must never be picked for a client.
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        self.kafka.is_some() || self.quic.is_some()
+    }
+
     /// Counts the time since its last entry, by its own clock. A clock that was set back counts for nothing until it
     /// is where it was, and one that leaps for a step at most.
     fn reckon(&mut self, time: Timestamp) {
@@ -119,7 +126,8 @@ impl Agents {
             self.seal_broker(*broker);
         }
         if self.live.len() >= AGENTS_MAX {
-            let silent = self.live().min_by_key(|agent| (agent.last_entry, agent.epoch));
+            // One that listens nowhere goes first: no client is sent to it, so nobody finds out that it is gone.
+            let silent = self.live().min_by_key(|agent| (agent.listens(), agent.last_entry, agent.epoch));
             if let Some(broker) = silent.map(|agent| agent.broker) {
                 self.seal_broker(broker);
             }

@@ -2,6 +2,8 @@
 //! only `apply` changes it.
 
 mod agents;
+mod archive;
+mod claims;
 pub mod config;
 mod config_table;
 mod coordinates;
@@ -13,6 +15,7 @@ mod objects;
 mod partition;
 mod producers;
 mod references;
+mod tables;
 mod topics;
 
 use std::collections::BTreeMap;
@@ -26,20 +29,24 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     agents::Agent,
-    coordinates::BatchCoordinates,
+    archive::{ArchiveStatus, RowsByPartition},
+    claims::Claim,
+    coordinates::{BatchCoordinates, fingerprint},
     groups::{Group, GroupBody},
     history::Diverged,
     inspect::ActiveProducer,
-    objects::DeadObject,
+    objects::{DeadObject, UnarchivedObject},
     partition::PartitionHead,
     references::{ObjectUse, References, Summary},
+    tables::{ArchiveFile, FileSpan, Table, TableSnapshot},
     topics::TopicInfo,
 };
 pub(crate) use self::{
     agents::{Agents, Standing},
+    claims::Claims,
     groups::{Groups, NewOffsets},
     history::History,
-    objects::Objects,
+    objects::{ObjectFacts, Objects},
     partition::Partition,
     producers::{IdleList, NoEpoch, ProducerIds, ProducerInPartition, Verdict},
     topics::{Topic, Topics, numbered},
@@ -63,11 +70,14 @@ pub struct State {
     /// Entries below may be dropped after the grace.
     pub(crate) truncated_below: LogPosition,
     pub(crate) truncation_declared_at: Timestamp,
-    /// Segments minted before are refused.
+    /// Segments and archive files minted before are refused.
     pub(crate) sweep_boundary: Timestamp,
     pub(crate) groups: Groups,
     /// What is set of groups' configurations, unread; of a group where something is.
     pub(crate) group_configs: BTreeMap<GroupId, BTreeMap<String, String>>,
+    /// Of each topic for which something was published.
+    pub(crate) tables: BTreeMap<TopicId, Table>,
+    pub(crate) claims: Claims,
 }
 
 impl State {
@@ -114,7 +124,7 @@ impl State {
         self.truncation_declared_at
     }
 
-    /// Commits of segments minted before this instant are refused: what `RaiseSweepBoundary` declared last.
+    /// Commits of segments and archive files minted before this instant are refused: what `RaiseSweepBoundary` declared last.
     #[must_use]
     pub fn sweep_boundary(&self) -> Timestamp {
         self.sweep_boundary
@@ -149,7 +159,7 @@ impl State {
     pub(crate) fn may_be_deleted(&self, object: ObjectRef) -> bool {
         match object {
             ObjectRef::Entry(position) => position < self.truncated_below,
-            ObjectRef::Segment(_) => true,
+            ObjectRef::Segment(_) | ObjectRef::Archive(_) => true,
         }
     }
 
@@ -276,5 +286,6 @@ impl State {
         self.producer_ids.rebuild();
         self.idle = IdleList::rebuild(&self.topics);
         self.groups.rebuild();
+        self.objects.rebuild();
     }
 }

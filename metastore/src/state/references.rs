@@ -2,9 +2,9 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use ebb_protocol::ids::{ByteRange, LogPosition};
+use ebb_protocol::ids::{ByteRange, LogPosition, TopicId};
 
-use super::State;
+use super::{ObjectFacts, State};
 use crate::command::ObjectRef;
 
 /// Objects that the state refers to.
@@ -19,6 +19,8 @@ pub struct References {
 pub struct ObjectUse {
     /// Its size in bytes as it was committed; of an entry, that of its body.
     pub bytes: u64,
+    /// The topic of an archive file, whose key names it; `None` of other objects.
+    pub topic: Option<TopicId>,
     /// The byte ranges in use, sorted, counted from the object's first byte.
     pub ranges: Vec<ByteRange>,
 }
@@ -38,10 +40,12 @@ pub struct Summary {
     pub records: i64,
     /// Rows of batch coordinates.
     pub coordinates: usize,
-    /// Bytes that coordinates refer to.
+    /// Bytes that coordinates refer to: batches in segments and entries, row groups in archive files.
     pub bytes_referenced: u64,
     /// Objects that coordinates refer to.
     pub objects_referenced: usize,
+    /// Those of them that are archive files.
+    pub archives_referenced: usize,
     /// Objects that wait for their deletion.
     pub objects_dead: usize,
 }
@@ -50,7 +54,9 @@ impl State {
     /// Every object that coordinates refer to, with the byte ranges in use. A walk over the whole state.
     #[must_use]
     pub fn references(&self) -> References {
-        let sized = |(object, bytes)| (object, ObjectUse { bytes, ranges: Vec::new() });
+        let sized = |(object, facts): (_, ObjectFacts)| {
+            (object, ObjectUse { bytes: facts.bytes, topic: facts.topic, ranges: Vec::new() })
+        };
         let mut objects: BTreeMap<_, _> = self.objects.referenced().map(sized).collect();
         for row in self.topics.partitions().flat_map(|(_, partition)| partition.coordinates.iter()) {
             objects.entry(row.object).or_default().ranges.push(row.range);
@@ -70,6 +76,7 @@ impl State {
             topics: self.topics.len(),
             partitions: self.topics.partition_count(),
             objects_referenced: self.objects.referenced().count(),
+            archives_referenced: self.objects.archives(),
             objects_dead: self.objects.dead().count(),
             ..Summary::default()
         };
@@ -91,6 +98,8 @@ impl fmt::Display for Summary {
         writeln!(f, "topics               {} with {} partitions", self.topics, self.partitions)?;
         writeln!(f, "records              {}", self.records)?;
         writeln!(f, "batch coordinates    {} over {} bytes", self.coordinates, self.bytes_referenced)?;
-        write!(f, "objects              {} referenced, {} dead", self.objects_referenced, self.objects_dead)
+        let (referenced, archives) = (self.objects_referenced, self.archives_referenced);
+        writeln!(f, "objects              {referenced} referenced, {} dead", self.objects_dead)?;
+        write!(f, "archive files        {archives} of those referenced")
     }
 }

@@ -1,6 +1,6 @@
 //! Topics: names, ids, configuration and partitions.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::Bound};
 
 use ebb_protocol::ids::{PartitionIndex, TopicId, TopicName, TopicPartition};
 use serde::{Deserialize, Serialize};
@@ -116,6 +116,18 @@ impl Topics {
     /// Every partition, sorted by topic id and index.
     pub(crate) fn partitions(&self) -> impl Iterator<Item = (TopicPartition, &Partition)> {
         self.by_id.iter().flat_map(|(id, topic)| numbered(*id, &topic.partitions))
+    }
+
+    /// The same, beginning with the partition `from` or the next that exists.
+    pub(crate) fn partitions_from(
+        &self,
+        from: Option<TopicPartition>,
+    ) -> impl Iterator<Item = (TopicPartition, &Partition)> {
+        let first = from.map(|at| Bound::Included(at.topic)).unwrap_or(Bound::Unbounded);
+        let topics = self.by_id.range((first, Bound::Unbounded));
+        let all = topics.flat_map(|(id, topic)| numbered(*id, &topic.partitions));
+        // At most one topic's partitions are passed over.
+        all.skip_while(move |(at, _)| from.is_some_and(|from| *at < from))
     }
 
     /// Adds a topic whose id and name are free.

@@ -117,6 +117,23 @@ fn the_agent_silent_for_longest_makes_room() {
 }
 
 #[test]
+fn an_agent_that_listens_nowhere_makes_room_first() {
+    let mut world = World::default();
+    let count = AGENTS_MAX as u128;
+    for agent in 1..=count {
+        world.time += 1;
+        // Agent 5 spoke last but listens nowhere: nobody would find out that it is gone.
+        let port = (agent != 5).then(|| u16::try_from(agent).expect("few"));
+        one(&mut world, agent, 0, 0, register(agent, port));
+    }
+    world.time += 1;
+    assert_eq!(one(&mut world, 5, 5, 1, create_topic(1, "a", 1)), Outcome::Done);
+    one(&mut world, count + 1, 0, 0, register(count + 1, Some(9_999)));
+    assert_eq!(world.state.next_number(AgentId(5)), None);
+    assert_eq!(world.state.next_number(AgentId(1)), Some(1));
+}
+
+#[test]
 fn the_log_boundary_moves_forward_up_to_the_entry_itself() {
     let mut world = World::new();
     let mut check = |below: u64, expect: Outcome, boundary: u64, declared: i64| {

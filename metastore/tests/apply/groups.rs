@@ -126,6 +126,17 @@ fn only_the_groups_of_an_agent_that_goes_move_and_they_spread() {
 }
 
 #[test]
+fn an_agent_that_listens_nowhere_coordinates_nothing() {
+    let mut world = World { time: 1_000, ..World::default() };
+    world.apply(entry(1, 0, 0, vec![register(1, None)]), 0);
+    assert!(world.state.coordinator(&"g".into()).is_none());
+    let outcomes = world.apply(entry(1, 1, 1, vec![update("g", 0, vec![classic(1)])]), 0);
+    assert_eq!(outcomes, [refused(Refusal::NotCoordinator)]);
+    world.apply(entry(2, 0, 0, vec![register(2, Some(9_002))]), 0);
+    assert_eq!(world.state.coordinator(&"g".into()).map(|agent| agent.id), Some(AgentId(2)));
+}
+
+#[test]
 fn only_the_coordinator_changes_a_group() {
     let mut world = cluster();
     let holder = world.state.coordinator(&"g".into()).expect("agents are live").id;

@@ -1,6 +1,8 @@
 //! Tests of `apply`: tables per command, and random sequences of commands against a naive model.
 
 mod agents;
+mod archive;
+mod claims;
 mod commit;
 mod forged;
 mod groups;
@@ -11,5 +13,6 @@ mod objects;
 mod ops;
 mod producers;
 mod random;
+mod retention;
 mod support;
 mod topics;

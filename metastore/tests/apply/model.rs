@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ebb_metastore::{
-    command::{BatchFacts, BatchProducer, ObjectRef},
+    command::{ArchiveSpan, BatchFacts, BatchProducer, ObjectRef, Work},
     outcome::{BatchOutcome, BatchRefusal},
     state::{BatchCoordinates, State},
 };
@@ -18,21 +18,30 @@ pub(crate) struct Model {
     pub(crate) partitions: BTreeMap<(TopicId, PartitionIndex), Partition>,
     pub(crate) producers_issued: i64,
     pub(crate) segments: BTreeSet<ObjectRef>,
+    /// The archive files of each topic, snapshot by snapshot.
+    pub(crate) tables: BTreeMap<TopicId, Vec<BTreeSet<ObjectRef>>>,
+    /// Each claim's range, holder and version.
+    pub(crate) claims: Vec<(u64, u64, u128, u64)>,
+    pub(crate) claims_granted: u64,
 }
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Partition {
     pub(crate) log_start: i64,
+    high_watermark: i64,
     batches: Vec<Placed>,
     /// Every batch that each producer ever appended.
     producers: BTreeMap<i64, Vec<Appended>>,
 }
 
-/// A batch where it lies.
+/// A batch where it lies, or a span of an archive file.
 #[derive(Clone, Copy, Debug)]
 struct Placed {
     base: i64,
-    facts: BatchFacts,
+    /// The offset after the last one.
+    next: i64,
+    bytes: u64,
+    max_timestamp: Timestamp,
     object: ObjectRef,
     start: u64,
 }
@@ -47,7 +56,12 @@ struct Appended {
 
 impl Partition {
     pub(crate) fn high_watermark(&self) -> i64 {
-        self.batches.last().map_or(0, |batch| batch.base + i64::from(batch.facts.records))
+        self.high_watermark
+    }
+
+    /// What readers can see.
+    fn live(&self) -> impl Iterator<Item = &Placed> {
+        self.batches.iter().filter(|batch| batch.next > self.log_start)
     }
 
     /// The sequence that follows all batches of a producer's present epoch.
@@ -123,8 +137,81 @@ impl Model {
             let history = partition.producers.entry(producer.id.0).or_default();
             history.push(Appended { epoch, sequence, records, base });
         }
-        partition.batches.push(Placed { base, facts, object, start });
+        let (next, bytes) = (base + i64::from(facts.records), u64::from(facts.bytes));
+        let max_timestamp = facts.max_timestamp;
+        partition.batches.push(Placed { base, next, bytes, max_timestamp, object, start });
+        partition.high_watermark = next;
         BatchOutcome::Appended { base: Offset(base), log_start: Offset(partition.log_start) }
+    }
+
+    /// Puts a file in the place of what its spans cover; false when it would replace another file in part.
+    pub(crate) fn publish(&mut self, topic: TopicId, object: ObjectRef, spans: &[ArchiveSpan]) -> bool {
+        let covers = |at: PartitionIndex, placed: &Placed| {
+            spans
+                .iter()
+                .any(|span| span.partition == at && span.first.0 <= placed.base && placed.next <= span.next.0)
+        };
+        let of_topic = || self.partitions.iter().filter(|((id, _), _)| *id == topic);
+        let live = || of_topic().flat_map(|((_, at), rows)| rows.live().map(|placed| (*at, *placed)));
+        let archived = |placed: &Placed| matches!(placed.object, ObjectRef::Archive(_));
+        let (taken, left): (Vec<_>, Vec<_>) =
+            live().filter(|(_, placed)| archived(placed)).partition(|(at, placed)| covers(*at, placed));
+        let taken: BTreeSet<_> = taken.iter().map(|(_, placed)| placed.object).collect();
+        if left.iter().any(|(_, placed)| taken.contains(&placed.object)) {
+            return false;
+        }
+        for span in spans {
+            let Some(partition) = self.partitions.get_mut(&(topic, span.partition)) else { continue };
+            partition.batches.retain(|placed| !covers(span.partition, placed));
+            if span.rows > 0 {
+                let (base, next) = (span.first.0, span.next.0);
+                let (bytes, start) = (span.range.len, span.range.start);
+                let max_timestamp = span.max_timestamp;
+                partition.batches.push(Placed { base, next, bytes, max_timestamp, object, start });
+                partition.batches.sort_by_key(|placed| placed.base);
+            }
+        }
+        true
+    }
+
+    /// Notes the snapshot that a command has made, if it has: whenever the set of a topic's files has changed.
+    pub(crate) fn note_tables(&mut self) {
+        let mut present: BTreeMap<TopicId, BTreeSet<ObjectRef>> = BTreeMap::new();
+        for ((topic, _), partition) in &self.partitions {
+            let files = present.entry(*topic).or_default();
+            files.extend(
+                partition
+                    .live()
+                    .map(|placed| placed.object)
+                    .filter(|object| matches!(object, ObjectRef::Archive(_))),
+            );
+        }
+        self.tables.retain(|topic, _| present.contains_key(topic));
+        for (topic, files) in present {
+            let last = self.tables.get(&topic).and_then(|snapshots| snapshots.last());
+            if last.map_or(!files.is_empty(), |last| *last != files) {
+                self.tables.entry(topic).or_default().push(files);
+            }
+        }
+    }
+
+    fn check_tables(&self, state: &State) {
+        for info in state.topics() {
+            let expect = self.tables.get(&info.id).map_or(&[][..], Vec::as_slice);
+            let Some(table) = state.table(info.id) else {
+                assert_eq!(expect, [], "{info:?}");
+                continue;
+            };
+            let of = |id| ObjectRef::Archive(id);
+            assert!(table.files().map(|(id, _)| of(id)).eq(expect.last().into_iter().flatten().copied()));
+            for snapshot in table.snapshots() {
+                let files = table.files_at(snapshot.sequence).map(|(id, _)| of(id));
+                let index = usize::try_from(snapshot.sequence - 1).expect("there are few");
+                assert!(files.eq(expect[index].iter().copied()), "snapshot {}", snapshot.sequence);
+            }
+            let current = table.current().map(|snapshot| snapshot.sequence);
+            assert_eq!(current.unwrap_or(0), expect.len() as u64);
+        }
     }
 
     /// Asserts that the state tells of every partition what the model knows.
@@ -142,6 +229,17 @@ impl Model {
             check_look_ups(state, (at.topic, at.partition), &rows);
             referenced.extend(rows.iter().map(|row| row.object));
         }
+        self.check_tables(state);
+        let waiting: BTreeSet<_> = state.unarchived().map(|found| found.object).collect();
+        let segments = referenced.iter().filter(|object| !matches!(object, ObjectRef::Archive(_)));
+        assert!(waiting.iter().eq(segments), "what waits is what is referenced and not archived");
+        let mut claims: Vec<_> = self.claims.clone();
+        claims.sort_unstable();
+        let held = state.claims().map(|(work, claim)| match work {
+            Work::Window { from, to } => (from.0, to.0, claim.holder.0, claim.version),
+            Work::Topic(_) => panic!("nobody claims a topic"),
+        });
+        assert!(held.eq(claims));
         let of_state = state.references().objects;
         assert!(of_state.keys().eq(&referenced), "what is referenced is what coordinates refer to");
         for (object, _) in state.dead_objects() {
@@ -156,21 +254,21 @@ fn check_rows(rows: &[BatchCoordinates], model: &Partition) {
     for row in rows {
         // What lies below the log start may have gone.
         while left.next_if(|batch| batch.base < row.base.0).is_some_and(|batch| {
-            assert!(batch.base + i64::from(batch.facts.records) <= model.log_start, "{batch:?} is missing");
+            assert!(batch.next <= model.log_start, "{batch:?} is missing");
             true
         }) {}
         let (mut base, mut start, mut max_timestamp) = (row.base.0, row.range.start, Timestamp(i64::MIN));
         while let Some(batch) = left.next_if(|batch| batch.base <= row.last.0) {
             assert_eq!((batch.base, batch.start, batch.object), (base, start, row.object));
-            base += i64::from(batch.facts.records);
-            start += u64::from(batch.facts.bytes);
-            max_timestamp = max_timestamp.max(batch.facts.max_timestamp);
+            base = batch.next;
+            start += batch.bytes;
+            max_timestamp = max_timestamp.max(batch.max_timestamp);
         }
         assert_eq!((base, start, max_timestamp), (row.last.0 + 1, row.range.end(), row.max_timestamp));
         assert!(row.last.0 >= model.log_start, "{row:?} should have gone");
     }
     for batch in left {
-        assert!(batch.base + i64::from(batch.facts.records) <= model.log_start, "{batch:?} is missing");
+        assert!(batch.next <= model.log_start, "{batch:?} is missing");
     }
 }
 

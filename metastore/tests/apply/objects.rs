@@ -101,7 +101,7 @@ fn references_name_the_bytes_in_use() {
     let (mut world, object, entry) = world();
     let used = |bytes, ranges: &[(u64, u64)]| {
         let ranges = ranges.iter().map(|(start, len)| ByteRange { start: *start, len: *len }).collect();
-        ObjectUse { bytes, ranges }
+        ObjectUse { bytes, topic: None, ranges }
     };
     let both = [(object, used(250, &[(50, 100), (150, 100)])), (entry, used(100, &[(HEAD_BYTES, 100)]))];
     assert_eq!(world.state.references().objects, both.into());
@@ -118,7 +118,8 @@ fn references_name_the_bytes_in_use() {
                   topics               1 with 3 partitions\n\
                   records              4\n\
                   batch coordinates    2 over 200 bytes\n\
-                  objects              2 referenced, 1 dead";
+                  objects              2 referenced, 1 dead\n\
+                  archive files        0 of those referenced";
     assert_eq!(summary, expect);
     assert_eq!(world.commit(1, vec![batch(1)]), [appended(1)]);
 }

@@ -18,6 +18,29 @@ pub(crate) enum Op {
     Truncate,
     Sweep,
     Forget,
+    Publish(PublishOp),
+    Claim { from: u64, len: u64, seen: bool },
+    Release,
+}
+
+/// Some rows of every partition of a topic, from one share of them to another, in percent.
+#[derive(Clone, Debug)]
+pub(crate) struct PublishOp {
+    pub(crate) slot: u8,
+    pub(crate) shares: Vec<(u8, u8)>,
+    pub(crate) fault: PublishFault,
+    /// How many records compaction leaves of each span, in percent.
+    pub(crate) kept: u8,
+    pub(crate) max_timestamp: i64,
+}
+
+/// What is wrong with a publish.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum PublishFault {
+    None,
+    Stale,
+    HalfRow,
+    Again,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +94,20 @@ fn batch_ops() -> impl Strategy<Value = BatchOp> {
     })
 }
 
+fn publish_ops() -> impl Strategy<Value = PublishOp> {
+    let fault = prop_oneof![
+        8 => Just(PublishFault::None),
+        1 => Just(PublishFault::Stale),
+        1 => Just(PublishFault::HalfRow),
+        1 => Just(PublishFault::Again),
+    ];
+    let share = prop_oneof![2 => Just((0, 100)), 1 => (0..=100_u8, 0..=100_u8)];
+    let kept = prop_oneof![3 => Just(100), 1 => Just(50), 1 => Just(0)];
+    (0..TOPICS, vec(share, 3), fault, kept, 0..50_i64).prop_map(
+        |(slot, shares, fault, kept, max_timestamp)| PublishOp { slot, shares, fault, kept, max_timestamp },
+    )
+}
+
 fn ops() -> impl Strategy<Value = Op> {
     let run = (0..TOPICS, 0..3_u8, vec(batch_ops(), 1..8));
     let runs = vec(run.prop_map(|(slot, partition, batches)| RunOp { slot, partition, batches }), 0..4);
@@ -87,6 +124,9 @@ fn ops() -> impl Strategy<Value = Op> {
         1 => Just(Op::Truncate),
         1 => Just(Op::Sweep),
         1 => Just(Op::Forget),
+        6 => publish_ops().prop_map(Op::Publish),
+        2 => (0..6_u64, 0..4_u64, any::<bool>()).prop_map(|(from, len, seen)| Op::Claim { from, len, seen }),
+        1 => Just(Op::Release),
     ]
 }
 

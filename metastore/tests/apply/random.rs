@@ -2,24 +2,25 @@
 //! the model after every entry, the same entries give the same state, and a snapshot has the same future.
 
 use ebb_metastore::{
-    command::{BatchFacts, BatchProducer, Command, ObjectRef},
+    command::{ArchiveSpan, BatchFacts, BatchProducer, Command, ObjectRef, PublishArchive, Work},
     entry::Entry,
     limits::CLOCK_STEP_MAX_MS,
     outcome::{Outcome, Refusal},
     snapshot,
-    state::State,
+    state::{State, fingerprint},
 };
 use ebb_protocol::ids::{
-    AgentId, ByteRange, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId,
+    AgentId, ArchiveId, ByteRange, LogPosition, Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence,
+    Timestamp, TopicId,
 };
 use proptest::prelude::*;
 
 use crate::{
     model::Model,
-    ops::{BatchOp, Fault, Op, RunOp, SequenceOp, TOPICS, steps},
+    ops::{BatchOp, Fault, Op, PublishFault, PublishOp, RunOp, SequenceOp, TOPICS, steps},
     support::{
-        BATCH_BYTES, HEAD_BYTES, commit, commit_inline, create_topic, entry, refused, register, run, segment,
-        topic,
+        ARCHIVE_BYTES, BATCH_BYTES, HEAD_BYTES, archive, commit, commit_inline, create_topic, entry, publish,
+        refused, register, run, segment, topic,
     },
 };
 
@@ -58,6 +59,7 @@ struct Run {
     /// The topic that has each name.
     slots: [Option<u128>; TOPICS as usize],
     boundary: i64,
+    published: Option<ArchiveId>,
     log: Vec<Logged>,
     outcomes: Vec<Vec<Outcome>>,
 }
@@ -100,6 +102,7 @@ impl Run {
         let [Outcome::AgentRegistered { epoch, broker }] = outcomes[..] else { panic!("{outcomes:?}") };
         assert_eq!(usize::try_from(broker.0), Ok(agent), "a broker id stays with its address");
         let old = std::mem::replace(&mut self.writers[agent], Writer { id, epoch: epoch.0, number: 1 });
+        self.model.claims.retain(|(_, _, holder, _)| *holder != old.id);
         self.sealed = Some(old).filter(|old| old.id > 0).or(self.sealed);
     }
 
@@ -107,8 +110,9 @@ impl Run {
         if let Op::RestartAgent { agent } = op {
             return self.restart(*agent);
         }
-        let before = (self.model.clone(), self.slots, self.boundary);
-        let (command, expect, body_len) = self.plan(op);
+        let before = (self.model.clone(), self.slots, self.boundary, self.published);
+        let (command, expect, body_len) = self.plan(self.writers[agent].id, op);
+        self.model.note_tables();
         let mut writer = self.writers[agent];
         let expect = match fault {
             Fault::None => expect,
@@ -136,7 +140,7 @@ impl Run {
         if fault == Fault::None {
             self.writers[agent].number += 1;
         } else {
-            (self.model, self.slots, self.boundary) = before;
+            (self.model, self.slots, self.boundary, self.published) = before;
         }
         let outcomes = self.apply(entry(writer.id, writer.epoch, writer.number, vec![command]), body_len);
         assert_eq!(outcomes, [expect], "{op:?} with fault {fault:?}");
@@ -146,7 +150,7 @@ impl Run {
     }
 
     /// The command of an op, what it should answer, and the length of its body; the model is changed as if it holds.
-    fn plan(&mut self, op: &Op) -> (Command, Outcome, u64) {
+    fn plan(&mut self, writer: u128, op: &Op) -> (Command, Outcome, u64) {
         let at = |slots: &[Option<u128>], slot: u8| slots[usize::from(slot)].unwrap_or(0);
         let (command, expect) = match op {
             Op::Commit { inline, again, runs } => return self.plan_commit(*inline, *again, runs),
@@ -192,8 +196,93 @@ impl Run {
                 let objects = self.state.dead_objects().map(|(object, _)| object).collect();
                 (Command::ForgetObjects { objects }, Outcome::Done)
             }
+            Op::Publish(op) => self.plan_publish(op),
+            Op::Claim { from, len, seen } => self.plan_claim(writer, *from, from + len, *seen),
+            Op::Release => {
+                let own = self.model.claims.iter().position(|(_, _, holder, _)| *holder == writer);
+                let own = own.map_or((0, 1, 0, 0), |index| self.model.claims.remove(index));
+                let work = Work::Window { from: LogPosition(own.0), to: LogPosition(own.1) };
+                let others = self.model.claims.iter().any(|(from, to, ..)| (*from, *to) == (0, 1));
+                let taken = own.1 == 1 && own.2 == 0 && others;
+                let expect = if taken { refused(Refusal::WorkClaimed) } else { Outcome::Done };
+                (Command::ReleaseWork { work }, expect)
+            }
         };
         (command, expect, 0)
+    }
+
+    fn plan_claim(&mut self, holder: u128, from: u64, to: u64, seen: bool) -> (Command, Outcome) {
+        let claims = &mut self.model.claims;
+        let overlaps = |claim: &(u64, u64, u128, u64)| claim.0 < to && from < claim.1;
+        let other = claims.iter().find(|claim| overlaps(claim) && claim.2 != holder);
+        let seen = other.filter(|_| seen).map(|claim| claim.3);
+        let work = Work::Window { from: LogPosition(from), to: LogPosition(to) };
+        let command = Command::ClaimWork { work, seen };
+        if from >= to {
+            return (command, refused(Refusal::Malformed));
+        }
+        if claims.iter().any(|claim| overlaps(claim) && claim.2 != holder && Some(claim.3) != seen) {
+            return (command, refused(Refusal::WorkClaimed));
+        }
+        claims.retain(|claim| !overlaps(claim));
+        self.model.claims_granted += 1;
+        let version = self.model.claims_granted;
+        self.model.claims.push((from, to, holder, version));
+        (command, Outcome::WorkClaimed { version })
+    }
+
+    /// A publish as a planner makes it that looks at the state now, or one that is wrong.
+    fn plan_publish(&mut self, op: &PublishOp) -> (Command, Outcome) {
+        let topic = topic(self.slots[usize::from(op.slot)].unwrap_or(0));
+        let mut spans = Vec::new();
+        for (partition, (from, to)) in (0..).zip(&op.shares) {
+            let partition = PartitionIndex(partition);
+            let rows = self.state.find(topic, partition, Offset(0), u64::MAX, usize::MAX);
+            let share = |percent: u8| rows.len() * usize::from(percent) / 100;
+            let rows = rows.get(share(*from)..share(*to)).unwrap_or_default();
+            let (Some(first), Some(last)) = (rows.first(), rows.last()) else { continue };
+            let (first, next) = (first.base, last.last.plus(1));
+            let offsets = (next.0 - first.0).unsigned_abs();
+            let rows = fingerprint(rows);
+            let kept = offsets / 100 * u64::from(op.kept) + offsets % 100 * u64::from(op.kept) / 100;
+            let len = if kept > 0 { ARCHIVE_BYTES / 4 } else { 0 };
+            spans.push(ArchiveSpan {
+                partition,
+                first,
+                next,
+                replaces: rows ^ u64::from(op.fault == PublishFault::Stale),
+                rows: kept,
+                range: ByteRange { start: spans.len() as u64 * len, len },
+                min_timestamp: Timestamp(0),
+                max_timestamp: Timestamp(op.max_timestamp),
+            });
+        }
+        let again = self.published.filter(|_| op.fault == PublishFault::Again);
+        let archive = again.unwrap_or(archive(self.now()));
+        let mut stale = op.fault == PublishFault::Stale;
+        if let Some(span) = spans.first_mut().filter(|_| op.fault == PublishFault::HalfRow)
+            && span.rows.max(1) < (span.next.0 - span.first.0).unsigned_abs()
+        {
+            span.first = span.first.plus(1);
+            stale = true;
+        }
+        let expect = if spans.is_empty() {
+            refused(Refusal::Malformed)
+        } else if archive.minted_at().0 < self.boundary {
+            refused(Refusal::ArchiveTooOld)
+        } else if again.is_some() {
+            refused(Refusal::ArchivePublished)
+        } else if stale {
+            refused(Refusal::StaleArchive)
+        } else if self.model.publish(topic, ObjectRef::Archive(archive), &spans) {
+            self.published =
+                Some(archive).filter(|_| spans.iter().any(|span| span.rows > 0)).or(self.published);
+            Outcome::Done
+        } else {
+            refused(Refusal::ArchiveInPart)
+        };
+        let Command::PublishArchive(file) = publish(archive, spans) else { unreachable!("it publishes") };
+        (Command::PublishArchive(PublishArchive { topic, ..file }), expect)
     }
 
     fn plan_create(&mut self, slot: u8, partitions: i32) -> (Command, Outcome) {

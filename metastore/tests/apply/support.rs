@@ -2,8 +2,8 @@
 
 use ebb_metastore::{
     command::{
-        BatchFacts, BatchProducer, BodyPlace, Command, CommitSegment, CreateTopic, Endpoint, RegisterAgent,
-        Run,
+        ArchiveSpan, BatchFacts, BatchProducer, BodyPlace, Command, CommitSegment, CreateTopic, Endpoint,
+        PublishArchive, RegisterAgent, Run,
     },
     entry::Entry,
     limits::CLOCK_STEP_MAX_MS,
@@ -11,8 +11,8 @@ use ebb_metastore::{
     state::State,
 };
 use ebb_protocol::ids::{
-    AgentEpoch, AgentId, ByteRange, EntryId, LogPosition, Offset, PartitionIndex, ProducerEpoch, ProducerId,
-    SegmentId, Sequence, Timestamp, TopicId, TopicName,
+    AgentEpoch, AgentId, ArchiveId, ByteRange, EntryId, LogPosition, Offset, PartitionIndex, ProducerEpoch,
+    ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
 };
 use uuid::Uuid;
 
@@ -31,10 +31,10 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// With agent 1 registered.
+    /// With agent 1 registered, which listens.
     pub(crate) fn new() -> Self {
         let mut world = Self { time: 1_000, ..Self::default() };
-        let outcomes = world.apply(entry(1, 0, 0, vec![register(1, None)]), 0);
+        let outcomes = world.apply(entry(1, 0, 0, vec![register(1, Some(1))]), 0);
         let [Outcome::AgentRegistered { epoch, .. }] = outcomes[..] else {
             panic!("the first agent was not registered: {outcomes:?}");
         };
@@ -85,6 +85,38 @@ impl World {
             other => panic!("the segment was not committed: {other:?}"),
         }
     }
+}
+
+impl World {
+    /// A span of so many records for a partition of topic 1, as a planner makes it who looks at the state now.
+    pub(crate) fn span(&self, partition: i32, first: i64, next: i64, rows: u64) -> ArchiveSpan {
+        let (partition, first, next) = (PartitionIndex(partition), Offset(first), Offset(next));
+        let replaces = self.state.fingerprint(topic(1), partition, first, next).unwrap_or(0);
+        let range = ByteRange { start: 4, len: if rows > 0 { ARCHIVE_BYTES - 4 } else { 0 } };
+        let (min_timestamp, max_timestamp) = (Timestamp(0), Timestamp(0));
+        ArchiveSpan { partition, first, next, replaces, rows, range, min_timestamp, max_timestamp }
+    }
+
+    /// Publishes a file of topic 1.
+    pub(crate) fn publish(&mut self, archive: ArchiveId, spans: Vec<ArchiveSpan>) -> Outcome {
+        self.run(publish(archive, spans))
+    }
+}
+
+/// Bytes of every archive file, unless it has no records.
+pub(crate) const ARCHIVE_BYTES: u64 = 1_000;
+
+/// The id of an archive file minted at a time, in milliseconds.
+pub(crate) fn archive(minted_at: u64) -> ArchiveId {
+    ArchiveId(u128::from(minted_at) << 80)
+}
+
+/// Publishes a file of topic 1.
+pub(crate) fn publish(archive: ArchiveId, spans: Vec<ArchiveSpan>) -> Command {
+    let bytes = if spans.iter().any(|span| span.rows > 0) { ARCHIVE_BYTES } else { 0 };
+    let tail_bytes = if bytes > 0 { 100 } else { 0 };
+    let (topic, tail_checksum) = (topic(1), 7);
+    Command::PublishArchive(PublishArchive { archive, topic, bytes, tail_bytes, tail_checksum, spans })
 }
 
 pub(crate) fn entry(agent: u128, epoch: u64, number: u64, commands: Vec<Command>) -> Entry {

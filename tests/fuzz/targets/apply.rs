@@ -1,5 +1,5 @@
-//! Arbitrary commands, applied entry by entry: every command is answered, offsets stay dense and never go back, what
-//! is referenced is not dead, committed offsets belong to partitions that exist, and a state that went through a
+//! Arbitrary commands, applied entry by entry: every command is answered, offsets stay dense but for the gaps of an
+//! archive and never go back, what is referenced is not dead, tables name files that are there, committed offsets belong to partitions that exist, and a state that went through a
 //! snapshot goes on as if it had not.
 #![no_main]
 
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use ebb_fuzz::{Step, within};
 use ebb_metastore::{
-    command::Command,
+    command::{Command, ObjectRef},
     entry::Entry,
     snapshot,
     state::{GroupBody, PartitionHead, State},
@@ -61,6 +61,7 @@ fn run(steps: &[Step]) {
     offsets_are_dense(&state);
     references_are_sound(&state);
     groups_are_sound(&state);
+    tables_are_sound(&state);
 }
 
 /// Applies a step as the next entry of its agent.
@@ -92,17 +93,21 @@ fn nothing_went_back(before: &BTreeMap<TopicPartition, PartitionHead>, state: &S
     }
 }
 
-/// Every offset from the log start to the high watermark lies in exactly one row of coordinates.
+/// Every offset from the log start to the high watermark lies in exactly one row of coordinates, and in none at most
+/// where a topic has an archive.
 fn offsets_are_dense(state: &State) {
     for (at, head) in state.heads() {
         let rows = state.find(at.topic, at.partition, head.log_start, u64::MAX, usize::MAX);
+        let may_have_gaps = state.table(at.topic).is_some();
         let mut next = rows.first().map_or(head.high_watermark, |row| row.base.min(head.log_start));
         for row in &rows {
-            assert!(row.base == next || row.base < head.log_start, "{at:?}: {rows:?}");
+            let is_gap = may_have_gaps && row.base > next;
+            assert!(row.base == next || row.base < head.log_start || is_gap, "{at:?}: {rows:?}");
             assert!(row.last >= row.base && row.last >= head.log_start, "{at:?}: {rows:?}");
             next = row.last.plus(1);
         }
-        assert_eq!(next, head.high_watermark, "{at:?}: {rows:?}");
+        let is_gap = may_have_gaps && next < head.high_watermark;
+        assert!(next == head.high_watermark || is_gap, "{at:?}: {rows:?}");
         let _ = state.find_time(at.topic, at.partition, Timestamp(0));
         let _ = state.find_max_time(at.topic, at.partition);
     }
@@ -120,6 +125,26 @@ fn references_are_sound(state: &State) {
     let summary = state.summary();
     assert_eq!(summary.objects_referenced, references.objects.len());
     let _ = (state.kept_entries(LogPosition(u64::MAX)), state.understood());
+}
+
+/// The files of the present snapshot are referenced, those of all are known, and snapshots are in order.
+fn tables_are_sound(state: &State) {
+    for topic in state.topics() {
+        let Some(table) = state.table(topic.id) else { continue };
+        for (id, file) in table.files() {
+            assert!(state.is_referenced(ObjectRef::Archive(id)), "{id:?}: {file:?}");
+            assert_eq!(state.archive_file(id), Some((topic.id, file)));
+        }
+        assert!(table.snapshots().is_sorted_by(|a, b| a.sequence < b.sequence && a.at <= b.at));
+        for snapshot in table.snapshots() {
+            assert!(snapshot.added.iter().all(|id| table.file(*id).is_some()), "{snapshot:?}");
+        }
+        let _ = state.archive_status(topic.id);
+    }
+    let claims: Vec<_> = state.claims().collect();
+    for (index, (work, _)) in claims.iter().enumerate() {
+        assert!(claims[..index].iter().all(|(other, _)| !work.overlaps(*other)), "{claims:?}");
+    }
 }
 
 /// Committed offsets are found and belong to partitions that exist, and a simple group has some.

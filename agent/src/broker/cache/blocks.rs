@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ebb_metastore::{command::ObjectRef, log::CommitLog};
+use ebb_metastore::{Metastore, command::ObjectRef};
 use ebb_protocol::ids::{ByteRange, ClusterId, LogPosition};
 use ebb_segment::{
     key,
@@ -43,11 +43,15 @@ pub(in crate::broker) enum Lane {
 /// Names the key of an object in the store; `None` for an object that this cluster can not have.
 pub(in crate::broker) type Locate = Box<dyn Fn(ObjectRef) -> Option<Path> + Send + Sync>;
 
-/// Finds segments by their ids and entries by the commit log.
-pub(in crate::broker) fn locate(log: Arc<dyn CommitLog>) -> Locate {
+/// Finds segments by their ids, entries by the commit log, and archive files by the state, which knows their topics.
+pub(in crate::broker) fn locate(metastore: Metastore) -> Locate {
     Box::new(move |object| match object {
         ObjectRef::Segment(segment) => Some(key::of(segment)),
-        ObjectRef::Entry(position) => log.object(position),
+        ObjectRef::Entry(position) => metastore.entry_object(position),
+        ObjectRef::Archive(archive) => {
+            let topic = metastore.read(|state| state.archive_file(archive).map(|(topic, _)| topic));
+            topic.map(|topic| key::archive_key(topic, archive))
+        }
     })
 }
 

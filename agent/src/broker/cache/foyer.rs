@@ -160,6 +160,7 @@ impl From<BlockKey> for StoredKey {
         let (kind, id) = match key.object {
             ObjectRef::Segment(segment) => (0, segment.0),
             ObjectRef::Entry(position) => (1, u128::from(position.0)),
+            ObjectRef::Archive(archive) => (2, archive.0),
         };
         let mut bytes = [0; 21];
         bytes[0] = kind;

@@ -8,6 +8,9 @@ use ebb_metastore::{
 use ebb_protocol::ids::ClusterId;
 use ebb_segment::format::{self, FormatError, Identity};
 
+/// How every Parquet file begins.
+const PARQUET_MAGIC: &[u8] = b"PAR1";
+
 /// Checks an object's first block.
 ///
 /// # Errors
@@ -19,6 +22,9 @@ pub(super) fn check(cluster: ClusterId, object: ObjectRef, first_block: &[u8]) -
             Some(identity) => identity,
             None => return Ok(()),
         },
+        // An archive file says who it is at its end, where its readers look.
+        ObjectRef::Archive(_) if first_block.starts_with(PARQUET_MAGIC) => return Ok(()),
+        ObjectRef::Archive(_) => return Err("it is no Parquet file".to_owned()),
     };
     if found.cluster != cluster {
         return Err(format!("it belongs to cluster {}, this is cluster {cluster}", found.cluster));

@@ -6,6 +6,7 @@ mod counters;
 mod foyer;
 mod header;
 mod plain;
+mod recent;
 mod warm;
 
 use std::fmt;
@@ -20,6 +21,7 @@ pub use self::{
     plain::PlainCache,
 };
 pub(in crate::broker) use blocks::{BlockLimits, Blocks, Lane, locate};
+pub(in crate::broker) use recent::Recent;
 pub(in crate::broker) use warm::Warmer;
 
 /// Names one block of an object: bytes `index * block size` up to the next block, or up to the object's end.

@@ -1,22 +1,24 @@
 //! The reader: answers fetches. Joins the metastore's coordinates to bytes from the cache and the store, fills in
 //! offsets, and waits for records that are not there yet. Knows nothing of Kafka's messages and of writing.
 
+mod archive;
 mod plan;
 mod reply;
 mod run;
 
 use ebb_protocol::planted::{Bug, is_planted};
-use std::{pin::pin, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use ebb_metastore::{Metastore, MetastoreError};
-use ebb_protocol::batch::RecordBatch;
+use ebb_metastore::{Metastore, MetastoreError, command::ObjectRef, state::BatchCoordinates};
+use ebb_protocol::{batch::RecordBatch, ids::Offset};
 use ebb_segment::store::StoreError;
 use futures::{StreamExt, stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::{
+    archive::ReadSpan,
     plan::{Plan, RunsToRead, Step},
     reply::{ReplyBudget, ReplyShare},
 };
@@ -25,7 +27,10 @@ use super::{
     cache::{Blocks, Lane},
 };
 
-pub(super) use run::{PlacedBatch, read_run};
+pub(super) use self::{
+    archive::{Archives, Wanted},
+    run::{PlacedBatch, read_run},
+};
 
 /// Partitions that one fetch reads at once.
 const PARTITIONS_AT_ONCE: usize = 8;
@@ -38,6 +43,7 @@ const RUNS_AT_ONCE: usize = 4;
 pub(super) struct Reader {
     metastore: Metastore,
     blocks: Blocks,
+    archives: Arc<Archives>,
     replies: ReplyBudget,
     fetch_bytes_max: u64,
     closing: CancellationToken,
@@ -47,11 +53,12 @@ impl Reader {
     pub(super) fn new(
         metastore: Metastore,
         blocks: Blocks,
+        archives: Arc<Archives>,
         config: &BrokerConfig,
         closing: CancellationToken,
     ) -> Self {
         let replies = ReplyBudget::new(config.replies_bytes_max);
-        Self { metastore, blocks, replies, fetch_bytes_max: config.fetch_bytes_max, closing }
+        Self { metastore, blocks, archives, replies, fetch_bytes_max: config.fetch_bytes_max, closing }
     }
 
     /// See [`super::Broker::fetch`]. While it waits it holds a plan at most, no records.
@@ -138,9 +145,32 @@ impl Reader {
         }
     }
 
-    /// Reads one partition. An object that is missing may have been replaced since the plan was made, so the runs
-    /// are looked up once more before that is an error.
-    async fn read_partition(&self, runs: RunsToRead, share: &ReplyShare) -> Result<ReadBatches, FetchError> {
+    /// Reads one partition. In an archive file there may be nothing from an offset to the end of its span, because
+    /// compaction has taken it away; then what follows is read.
+    async fn read_partition(
+        &self,
+        mut runs: RunsToRead,
+        share: &ReplyShare,
+    ) -> Result<ReadBatches, FetchError> {
+        loop {
+            let read = Read { bytes_max: runs.bytes_max, ..runs.read };
+            let (done, gap_to) = self.read_planned(runs, share).await?;
+            let Some(from) = gap_to.filter(|next| *next < done.head.high_watermark) else { return Ok(done) };
+            match self.plan(&[Read { from, ..read }], read.bytes_max).steps.pop() {
+                Some(Step::Read(more)) => runs = more,
+                _ => return Ok(done),
+            }
+        }
+    }
+
+    /// Reads runs. An object that is missing may have been replaced since the plan was made, so the runs are looked up
+    /// once more before that is an error. When the runs hold nothing at or behind the offset asked for, the offset
+    /// behind them comes too.
+    async fn read_planned(
+        &self,
+        runs: RunsToRead,
+        share: &ReplyShare,
+    ) -> Result<(ReadBatches, Option<Offset>), FetchError> {
         let read = Read { bytes_max: runs.bytes_max, ..runs.read };
         let missing = match self.read_runs(runs, share).await {
             Err(error @ StoreError::Missing(_)) => error,
@@ -151,23 +181,36 @@ impl Reader {
             Some(Step::Read(runs)) => {
                 self.read_runs(runs, share).await.map_err(|error| self.unreadable(error))
             }
-            Some(Step::Nothing(head)) => Ok(ReadBatches { head, records: Bytes::new() }),
+            Some(Step::Nothing(head)) => Ok((ReadBatches { head, records: Bytes::new() }, None)),
             Some(Step::Refused(error) | Step::Unknown(error)) => Err(error),
             None => Err(FetchError::Storage(missing)),
         }
     }
 
-    async fn read_runs(&self, runs: RunsToRead, share: &ReplyShare) -> Result<ReadBatches, StoreError> {
+    async fn read_runs(
+        &self,
+        runs: RunsToRead,
+        share: &ReplyShare,
+    ) -> Result<(ReadBatches, Option<Offset>), StoreError> {
         let lane = if runs.is_tail() { Lane::Tail } else { Lane::Replay };
         let head = runs.head;
         let mut reply = Reply::new(&runs);
+        let mut gap_to = None;
+        // How much an archive file gives is known when it is read, and only then whether more is wanted.
+        let has_archive = runs.runs.iter().any(|run| matches!(run.object, ObjectRef::Archive(_)));
+        let at_once = if has_archive { 1 } else { RUNS_AT_ONCE };
         // Futures in a list: a closure in the stream would keep callers' futures from being `Send`.
-        let reads: Vec<_> = runs.runs.iter().map(|run| read_run(&self.blocks, run, lane)).collect();
-        let mut read = stream::iter(reads).buffered(RUNS_AT_ONCE);
+        let reads: Vec<_> = runs.runs.iter().map(|run| self.read_run(run, &runs, lane)).collect();
+        let mut read = stream::iter(reads).buffered(at_once);
+        let mut ends = runs.runs.iter().map(|run| run.last.plus(1));
         while let Some(run) = read.next().await {
+            gap_to = ends.next().filter(|_| !reply.has_found);
             match run {
-                Ok(batches) => {
-                    if !reply.push(&batches) {
+                Ok(ReadSpan { batches, is_complete }) => {
+                    // What follows a span that was read in part is not next to it.
+                    let more = reply.push(&batches);
+                    gap_to = gap_to.filter(|_| !reply.has_found && is_complete);
+                    if !more || !is_complete {
                         break;
                     }
                 }
@@ -179,11 +222,26 @@ impl Reader {
         }
         drop(read);
         if lane == Lane::Replay {
-            for key in runs.ahead.iter().flat_map(|run| self.blocks.keys(run.object, run.range)) {
+            let ahead = runs.ahead.iter().filter(|run| !matches!(run.object, ObjectRef::Archive(_)));
+            for key in ahead.flat_map(|run| self.blocks.keys(run.object, run.range)) {
                 self.blocks.read_ahead(key);
             }
         }
-        Ok(ReadBatches { head, records: share.keep(reply.bytes) })
+        Ok((ReadBatches { head, records: share.keep(reply.bytes) }, gap_to))
+    }
+
+    async fn read_run(
+        &self,
+        run: &BatchCoordinates,
+        runs: &RunsToRead,
+        lane: Lane,
+    ) -> Result<ReadSpan, StoreError> {
+        if !matches!(run.object, ObjectRef::Archive(_)) {
+            let batches = read_run(&self.blocks, run, lane).await?;
+            return Ok(ReadSpan { batches, is_complete: true });
+        }
+        let Read { partition, from, .. } = runs.read;
+        self.archives.read(run, Wanted { partition, from, bytes_max: runs.bytes_max }, lane).await
     }
 
     /// Records that the metastore promises cannot be read: loud, never silent.
@@ -200,11 +258,14 @@ impl Reader {
 struct Reply<'a> {
     runs: &'a RunsToRead,
     bytes: BytesMut,
+    /// Whether there is a batch that was asked for, also if it has no room.
+    has_found: bool,
 }
 
 impl<'a> Reply<'a> {
     fn new(runs: &'a RunsToRead) -> Self {
-        Self { runs, bytes: BytesMut::with_capacity(usize::try_from(runs.bytes_at_most()).unwrap_or(0)) }
+        let bytes = BytesMut::with_capacity(usize::try_from(runs.bytes_at_most()).unwrap_or(0));
+        Self { runs, bytes, has_found: false }
     }
 
     /// Copies the batches that were asked for and fills in their offsets. False when the limit is reached.
@@ -213,6 +274,7 @@ impl<'a> Reply<'a> {
             if *last < self.runs.read.from {
                 continue;
             }
+            self.has_found = true;
             let start = self.bytes.len();
             let fits = (start + batch.bytes().len()) as u64 <= self.runs.bytes_max;
             let must = start == 0 && self.runs.at_least_one;

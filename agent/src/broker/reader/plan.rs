@@ -1,7 +1,10 @@
 //! Plans a fetch: which runs to read for which partition, within the byte limits. Looks at the metastore's state
 //! only; does no I/O and knows nothing of blocks.
 
-use ebb_metastore::state::{BatchCoordinates, PartitionHead, State};
+use ebb_metastore::{
+    command::ObjectRef,
+    state::{BatchCoordinates, PartitionHead, State},
+};
 
 use crate::broker::{FetchError, Read};
 
@@ -11,6 +14,9 @@ const RUNS_MAX: usize = 1024;
 /// Bytes of runs behind those that a fetch reads that are looked up with them. They tell whether the reader is close
 /// to the tail; when it is not, they are read ahead.
 pub(super) const LOOK_AHEAD_BYTES: u64 = 4 << 20;
+
+/// About how large the batches are that are made of an archive file. One that was kept whole may be larger.
+const ARCHIVE_BATCH_BYTES: u64 = 2 << 20;
 
 /// What a fetch will do, partition by partition in the order asked for.
 #[derive(Debug)]
@@ -85,8 +91,8 @@ impl Plan {
 impl RunsToRead {
     /// The most bytes that reading may give.
     pub(super) fn bytes_at_most(&self) -> u64 {
-        let first = self.runs.first().map_or(0, |run| run.range.len);
-        let all = self.runs.iter().map(|run| run.range.len).sum::<u64>();
+        let first = self.runs.first().map_or(0, batches_at_most);
+        let all = self.runs.iter().map(bytes_at_most).fold(0, u64::saturating_add);
         all.min(if self.at_least_one { self.bytes_max.max(first) } else { self.bytes_max })
     }
 
@@ -95,6 +101,16 @@ impl RunsToRead {
         let last = self.ahead.last().or(self.runs.last());
         last.is_none_or(|run| run.last.plus(1) >= self.head.high_watermark)
     }
+}
+
+/// The most bytes that the batches of a run may have. What columns in an archive file come to is not known before.
+fn bytes_at_most(run: &BatchCoordinates) -> u64 {
+    if matches!(run.object, ObjectRef::Archive(_)) { u64::MAX } else { run.range.len }
+}
+
+/// The most bytes that the first batch of a run may have.
+fn batches_at_most(run: &BatchCoordinates) -> u64 {
+    if matches!(run.object, ObjectRef::Archive(_)) { ARCHIVE_BATCH_BYTES } else { run.range.len }
 }
 
 fn step(state: &State, read: &Read, room: u64, first: bool) -> Step {

@@ -4,7 +4,7 @@
 mod objects;
 mod partitions;
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
 use ebb_metastore::{
     load,
@@ -16,7 +16,7 @@ use object_store::ObjectStore;
 use serde::Serialize;
 
 use crate::{
-    agent::local_store,
+    agent::existing_store,
     args::FsckArgs,
     output::{self, Failure},
     progress::Progress,
@@ -33,7 +33,7 @@ struct Report {
     /// Objects that the state refers to, and their bytes.
     objects: usize,
     bytes: u64,
-    /// Segments that nothing refers to: left by a killed agent or a failed append, or dead and within their grace.
+    /// Segments and archive files that nothing refers to: left by a killed agent or a failed append, or dead and within their grace.
     unreferenced: u64,
     unreferenced_bytes: u64,
     /// Those of them that were never committed and are so old that the next sweep deletes them.
@@ -46,7 +46,7 @@ struct Report {
 pub(crate) async fn run(args: FsckArgs) -> Result<(), Failure> {
     let url = match args.store {
         Some(url) => url,
-        None => existing(&args.data_dir)?,
+        None => existing_store(&args.data_dir)?,
     };
     let store = ebb_segment::open::open(&url).map_err(Failure::new)?;
     let report = check(&url, store).await?;
@@ -59,15 +59,6 @@ pub(crate) async fn run(args: FsckArgs) -> Result<(), Failure> {
         0 => Ok(()),
         count => Err(Failure::new(format!("{url}: {count} problems found"))),
     }
-}
-
-/// The store of a data directory, which must be there: looking at nothing must not make something.
-fn existing(directory: &Path) -> Result<String, Failure> {
-    let directory = directory.canonicalize().map_err(Failure::with(format_args!(
-        "data directory {}: use --data-dir DIR or --store URL",
-        directory.display()
-    )))?;
-    Ok(local_store(&directory))
 }
 
 async fn check(url: &str, store: Arc<dyn ObjectStore>) -> Result<Report, Failure> {
@@ -105,7 +96,7 @@ fn print(url: &str, report: &Report) -> Result<(), Failure> {
     output::line(format_args!("topics        {topics} with {partitions} partitions and {records} records"))?;
     output::line(format_args!("objects       {objects} referenced, {bytes} bytes"))?;
     output::line(format_args!(
-        "unreferenced  {} segments, {} bytes; to be swept: {} segments, {} bytes",
+        "unreferenced  {} objects, {} bytes; to be swept: {} objects, {} bytes",
         report.unreferenced, report.unreferenced_bytes, report.orphans, report.orphans_bytes
     ))?;
     for problem in &report.problems {

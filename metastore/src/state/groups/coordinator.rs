@@ -8,7 +8,7 @@ use crate::state::{Agent, State};
 
 impl State {
     /// The live agent that coordinates a group: by rendezvous hashing over those that listen on the most transports,
-    /// so that all clients reach it, in whatever zone. Only its updates of the group count. `None` without agents.
+    /// so that all clients reach it, in whatever zone. Only its updates of the group count. `None` when none listens.
     ///
     /// When an agent goes, only its own groups move. One that comes back with its old address is given its old
     /// broker id, and with it its old groups.
@@ -16,7 +16,8 @@ impl State {
     pub fn coordinator(&self, group: &GroupId) -> Option<&Agent> {
         let transports = |agent: &Agent| u8::from(agent.kafka.is_some()) + u8::from(agent.quic.is_some());
         let group = xxh3_64(group.as_str().as_bytes());
-        self.agents().max_by_key(|agent| (transports(agent), weight(group, agent.broker), agent.broker))
+        let listening = self.agents().filter(|agent| agent.listens());
+        listening.max_by_key(|agent| (transports(agent), weight(group, agent.broker), agent.broker))
     }
 }
 

@@ -3,17 +3,17 @@
 use ebb_fuzz::Step;
 use ebb_metastore::{
     command::{
-        BatchFacts, BatchProducer, BodyPlace, ClassicGroup, Command, CommitFence, CommitOffsets,
+        ArchiveSpan, BatchFacts, BatchProducer, BodyPlace, ClassicGroup, Command, CommitFence, CommitOffsets,
         CommitSegment, CommittedOffset, ConsumerGroup, ConsumerMember, CreateTopic, DeleteOffsets, Endpoint,
-        GroupChange, ObjectRef, RegisterAgent, Run, UpdateGroup,
+        GroupChange, ObjectRef, PublishArchive, RegisterAgent, Run, UpdateGroup, Work,
     },
     entry::Entry,
     snapshot,
-    state::State,
+    state::{BatchCoordinates, State, fingerprint},
 };
 use ebb_protocol::ids::{
-    AgentEpoch, AgentId, ByteRange, ClusterId, EntryId, LogPosition, Offset, PartitionIndex, ProducerEpoch,
-    ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
+    AgentEpoch, AgentId, ArchiveId, ByteRange, ClusterId, EntryId, LogPosition, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
 };
 use uuid::Uuid;
 
@@ -87,6 +87,7 @@ fn steps() -> Vec<Step> {
                 },
             ],
         ),
+        step(0, archive()),
         step(0, vec![delete_records(Some(Offset(2))), delete_records(None)]),
         step(0, groups()),
         step(
@@ -107,6 +108,42 @@ fn steps() -> Vec<Step> {
             ],
         ),
         Step { agent: 2, ..step(0, vec![register(2)]) },
+    ]
+}
+
+/// A file in the place of the first segment's row in partition 1, another in its place, and claims.
+fn archive() -> Vec<Command> {
+    let row = |object| BatchCoordinates {
+        object,
+        range: ByteRange { start: 0, len: 100 },
+        base: Offset(0),
+        last: Offset(2),
+        max_timestamp: Timestamp(5),
+    };
+    let publish = |archive, replaced: ObjectRef, rows| {
+        let span = ArchiveSpan {
+            partition: PartitionIndex(1),
+            first: Offset(0),
+            next: Offset(3),
+            replaces: fingerprint(&[row(replaced)]),
+            rows,
+            range: ByteRange { start: 4, len: 50 },
+            min_timestamp: Timestamp(5),
+            max_timestamp: Timestamp(5),
+        };
+        let (topic, spans) = (topic(1), vec![span]);
+        let (bytes, tail_bytes, tail_checksum) = (90, 30, 7);
+        Command::PublishArchive(PublishArchive { archive, topic, bytes, tail_bytes, tail_checksum, spans })
+    };
+    let files = [10_004_u128, 10_005].map(|minted_at| ArchiveId(minted_at << 80));
+    let window = Work::Window { from: LogPosition(3), to: LogPosition(5) };
+    vec![
+        publish(files[0], ObjectRef::Segment(segment(10_000)), 3),
+        publish(files[1], ObjectRef::Archive(files[0]), 2),
+        Command::ForgetObjects { objects: vec![ObjectRef::Archive(files[0])] },
+        Command::ClaimWork { work: window, seen: None },
+        Command::ClaimWork { work: Work::Topic(topic(1)), seen: Some(1) },
+        Command::ReleaseWork { work: window },
     ]
 }
 

@@ -1,0 +1,231 @@
+//! Reads archive files: record batches from an offset on, and the place of a time. Joins the bytes in the cache's blocks
+//! to a reader that asks for ranges. Bad bytes never leave this file. Knows nothing of fetch requests.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use ebb_archive::{Footer, FooterError, ReadError, Scan, Step, Steps, Tail, TimeScan};
+use ebb_metastore::{
+    Metastore,
+    command::ObjectRef,
+    state::{BatchCoordinates, State},
+};
+use ebb_protocol::ids::{ArchiveId, ByteRange, Offset, PartitionIndex, Timestamp, TopicId};
+use ebb_segment::store::StoreError;
+use futures::{StreamExt, TryStreamExt, stream};
+use parking_lot::Mutex;
+
+use super::run::PlacedBatch;
+use crate::broker::cache::{Blocks, Lane, Recent};
+
+/// Memory for footers, in bytes: those of a few thousand files.
+const FOOTERS_BYTES_MAX: usize = 64 << 20;
+
+/// Blocks of one file that are asked for at once.
+const BLOCKS_AT_ONCE: usize = 4;
+
+/// Bytes behind what a reader has read that are read ahead.
+const READ_AHEAD_BYTES: u64 = 8 << 20;
+
+/// Archive files as record batches.
+#[derive(Debug)]
+pub(in crate::broker) struct Archives {
+    metastore: Metastore,
+    blocks: Blocks,
+    footers: Mutex<Recent<ArchiveId, Arc<Footer>>>,
+}
+
+/// What was read of a span.
+#[derive(Clone, Debug)]
+pub(in crate::broker) struct ReadSpan {
+    pub(in crate::broker) batches: Vec<PlacedBatch>,
+    /// Whether nothing more is in the span.
+    pub(in crate::broker) is_complete: bool,
+}
+
+/// Which records of a file are wanted.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::broker) struct Wanted {
+    pub(in crate::broker) partition: PartitionIndex,
+    /// The first offset.
+    pub(in crate::broker) from: Offset,
+    /// About how many bytes of batches; at least one batch if there is one.
+    pub(in crate::broker) bytes_max: u64,
+}
+
+impl Archives {
+    pub(in crate::broker) fn new(metastore: Metastore, blocks: Blocks) -> Self {
+        Self { metastore, blocks, footers: Mutex::new(Recent::new(FOOTERS_BYTES_MAX)) }
+    }
+
+    /// Reads the batches of a span of a file. What does not hold is read from the store once more, whatever the cache
+    /// says.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Damaged`] when the store itself holds bad bytes.
+    pub(in crate::broker) async fn read(
+        &self,
+        run: &BatchCoordinates,
+        wanted: Wanted,
+        lane: Lane,
+    ) -> Result<ReadSpan, StoreError> {
+        let first = self.read_once(run, wanted, Source { lane, again: false }).await;
+        let Err(StoreError::Damaged(object, what)) = first else { return first };
+        self.blocks.counters().damage();
+        tracing::warn!(object, what, "stored bytes are damaged; reading them from the store again");
+        self.read_once(run, wanted, Source { lane, again: true }).await
+    }
+
+    async fn read_once(
+        &self,
+        run: &BatchCoordinates,
+        wanted: Wanted,
+        source: Source,
+    ) -> Result<ReadSpan, StoreError> {
+        let footer = self.footer(run.object, source).await?;
+        let (from, to) = (wanted.from.max(run.base), run.last.plus(1));
+        let mut scan = Scan::new(footer, wanted.partition, from, to, wanted.bytes_max);
+        let mut batches = Vec::new();
+        let mut end = 0;
+        while let Some(found) = self.advance(run.object, &mut scan, source, &mut end).await? {
+            let (base, last) = (found.batch.base_offset(), found.batch.last_offset());
+            if base < run.base || last > run.last {
+                return Err(damaged(run.object, &format!("it holds records beyond offset {}", run.last)));
+            }
+            batches.push(PlacedBatch { base, last, batch: found.batch });
+        }
+        if source.lane == Lane::Replay && end > 0 {
+            let ahead =
+                ByteRange { start: end, len: READ_AHEAD_BYTES.min(run.range.end().saturating_sub(end)) };
+            self.blocks.keys(run.object, ahead).for_each(|key| self.blocks.read_ahead(key));
+        }
+        Ok(ReadSpan { batches, is_complete: scan.is_complete() })
+    }
+
+    /// The first record of a span, from an offset on, whose timestamp is at least `at`; with none, the first of those
+    /// with the largest timestamp.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub(in crate::broker) async fn find_time(
+        &self,
+        run: &BatchCoordinates,
+        partition: PartitionIndex,
+        from: Offset,
+        at: Option<Timestamp>,
+    ) -> Result<Option<(Offset, Timestamp)>, StoreError> {
+        let source = Source { lane: Lane::Replay, again: false };
+        let footer = self.footer(run.object, source).await?;
+        let from = from.max(run.base);
+        let mut scan = match at {
+            Some(at) => TimeScan::since(footer, partition, from, at),
+            None => TimeScan::latest(footer, partition, from),
+        };
+        let found = self.advance(run.object, &mut scan, source, &mut 0).await?;
+        Ok(found.filter(|(offset, _)| *offset <= run.last))
+    }
+
+    /// Gives a reader the bytes that it asks for until it has found something; `None` at its end. `end` becomes the
+    /// end of the last range that was read.
+    async fn advance<S: Steps>(
+        &self,
+        object: ObjectRef,
+        reader: &mut S,
+        source: Source,
+        end: &mut u64,
+    ) -> Result<Option<S::Item>, StoreError> {
+        loop {
+            match reader.step().map_err(|error| unreadable(object, &error))? {
+                Step::Item(item) => return Ok(Some(item)),
+                Step::End => return Ok(None),
+                Step::Needs(ranges) => {
+                    *end = ranges.iter().map(|range| range.end).max().unwrap_or(*end);
+                    let mut bytes = Vec::with_capacity(ranges.len());
+                    for range in &ranges {
+                        bytes.push(self.bytes(object, range.clone(), source).await?);
+                    }
+                    reader.push(ranges, bytes).map_err(|error| unreadable(object, &error))?;
+                }
+            }
+        }
+    }
+
+    /// The footer of a file, from memory or from its end.
+    async fn footer(&self, object: ObjectRef, source: Source) -> Result<Arc<Footer>, StoreError> {
+        let missing = || StoreError::Missing(format!("{object:?}"));
+        let ObjectRef::Archive(archive) = object else { return Err(missing()) };
+        if let Some(footer) = self.footers.lock().get(archive) {
+            return Ok(footer);
+        }
+        let (topic, bytes, tail) = self.metastore.read(|state| facts(state, archive)).ok_or_else(missing)?;
+        let range = bytes.saturating_sub(tail.bytes.into())..bytes;
+        let tail_bytes = self.bytes(object, range, source).await?;
+        let footer = Footer::decode(bytes, tail, tail_bytes).map_err(|error| bad_footer(object, &error))?;
+        let identity = footer.identity();
+        if (identity.topic, identity.object) != (topic, archive) {
+            return Err(damaged(
+                object,
+                &format!("it says that it is {} of topic {}", identity.object, identity.topic),
+            ));
+        }
+        let footer = Arc::new(footer);
+        self.footers.lock().insert(archive, footer.clone(), footer.memory_bytes());
+        Ok(footer)
+    }
+
+    /// A range of a file's bytes, copied only when it lies in more than one block.
+    async fn bytes(&self, object: ObjectRef, range: Range<u64>, source: Source) -> Result<Bytes, StoreError> {
+        let block_bytes = self.blocks.block_bytes();
+        let whole = ByteRange { start: range.start, len: range.end - range.start };
+        let parts: Vec<Bytes> = stream::iter(self.blocks.keys(object, whole))
+            .map(|key| async move {
+                let block = if source.again {
+                    self.blocks.get_again(key, source.lane).await?
+                } else {
+                    self.blocks.get(key, source.lane).await?
+                };
+                let start = u64::from(key.index) * block_bytes;
+                let (from, to) = (whole.start.saturating_sub(start), (whole.end() - start).min(block_bytes));
+                let (from, to) = (usize::try_from(from).ok(), usize::try_from(to).ok());
+                let part = from.zip(to).filter(|(from, to)| from <= to && *to <= block.len());
+                part.map(|(from, to)| block.slice(from..to)).ok_or_else(|| damaged(object, "it is too short"))
+            })
+            .buffered(BLOCKS_AT_ONCE)
+            .try_collect()
+            .await?;
+        match <[Bytes; 1]>::try_from(parts) {
+            Ok([part]) => Ok(part),
+            Err(parts) => {
+                let mut whole = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
+                parts.iter().for_each(|part| whole.extend_from_slice(part));
+                Ok(whole.freeze())
+            }
+        }
+    }
+}
+
+/// What the state knows of a file: its topic, its size, and its end.
+fn facts(state: &State, archive: ArchiveId) -> Option<(TopicId, u64, Tail)> {
+    let (topic, file) = state.archive_file(archive)?;
+    Some((topic, file.bytes, Tail { bytes: file.tail_bytes, checksum: file.tail_checksum }))
+}
+
+/// Where bytes come from.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    lane: Lane,
+    /// From the store, whatever the cache says.
+    again: bool,
+}
+
+fn damaged(object: ObjectRef, what: &str) -> StoreError {
+    StoreError::Damaged(format!("{object:?}"), what.to_owned())
+}
+
+fn unreadable(object: ObjectRef, error: &ReadError) -> StoreError {
+    damaged(object, &error.to_string())
+}
+
+fn bad_footer(object: ObjectRef, error: &FooterError) -> StoreError {
+    damaged(object, &error.to_string())
+}

@@ -1,0 +1,68 @@
+//! Watches the claims of other rewriters: which to believe, and which to take over. Knows no clock but tokio's: a claim
+//! is given up when it has not changed for long, as seen from here.
+
+use std::{collections::BTreeMap, ops::Range, time::Duration};
+
+use ebb_metastore::{
+    command::Work,
+    state::{Claim, State},
+};
+use ebb_protocol::ids::{AgentId, LogPosition};
+use tokio::time::Instant;
+
+use super::plan::Obstacles;
+
+/// What was seen of the claims of others.
+#[derive(Debug)]
+pub(super) struct ClaimWatch {
+    me: AgentId,
+    timeout: Duration,
+    /// Version of each claim, and since when it has been this one.
+    seen: BTreeMap<Work, (u64, Instant)>,
+}
+
+impl ClaimWatch {
+    pub(super) fn new(me: AgentId, timeout: Duration) -> Self {
+        Self { me, timeout, seen: BTreeMap::new() }
+    }
+
+    /// Takes note of the claims there are, and gives the windows that others work on, and those that they abandoned.
+    pub(super) fn look(&mut self, state: &State, now: Instant) -> Obstacles {
+        let others = state.claims().filter(|(_, claim)| claim.holder != self.me);
+        let note = |(work, claim): (Work, Claim)| {
+            let before = self.seen.get(&work).filter(|(version, _)| *version == claim.version);
+            (work, before.copied().unwrap_or((claim.version, now)))
+        };
+        self.seen = others.map(note).collect();
+        let mut obstacles = Obstacles::default();
+        for (work, (_, since)) in &self.seen {
+            let (believed, window) = (now < *since + self.timeout, window(*work));
+            if believed {
+                obstacles.taken.extend(window);
+            } else {
+                obstacles.abandoned.extend(window);
+            }
+        }
+        obstacles
+    }
+
+    /// The version of a claim that stands in the way of some work and is not believed any more.
+    pub(super) fn stale(&self, work: Work, now: Instant) -> Option<u64> {
+        let in_the_way = |(other, (_, since)): &(&Work, &(u64, Instant))| {
+            other.overlaps(work) && now >= *since + self.timeout
+        };
+        self.seen.iter().find(in_the_way).map(|(_, (version, _))| *version)
+    }
+
+    /// When the next claim that is believed now may be taken over.
+    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+        self.seen.values().map(|(_, since)| *since + self.timeout).filter(|due| *due > now).min()
+    }
+}
+
+fn window(work: Work) -> Option<Range<LogPosition>> {
+    match work {
+        Work::Window { from, to } => Some(from..to),
+        Work::Topic(_) => None,
+    }
+}

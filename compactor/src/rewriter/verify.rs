@@ -1,0 +1,115 @@
+//! Reads a file back from the store and compares what consumers will get with what went in.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use ebb_archive::{Chain, Footer, Scan, Span, Step, Steps, Tail};
+use ebb_protocol::{
+    batch::DECOMPRESSED_BYTES_MAX,
+    ids::{ByteRange, Offset, TopicId},
+};
+use ebb_segment::store::SegmentStore;
+use object_store::path::Path;
+
+use super::{
+    error::RewriteError,
+    pace::{CpuPace, RequestPace},
+};
+
+/// The file is read in pieces of this many bytes.
+const PIECE_BYTES: u64 = 8 << 20;
+
+/// A file in the store that is to be verified.
+pub(super) struct Written<'a> {
+    pub(super) topic: TopicId,
+    pub(super) key: &'a Path,
+    pub(super) bytes: u64,
+    pub(super) tail: Tail,
+    pub(super) spans: &'a [Span],
+}
+
+/// Reads a file and compares each partition's records with the chain of those that went in. Gives its footer.
+///
+/// # Errors
+/// [`RewriteError::Verify`] names the first difference.
+pub(super) async fn verify(
+    file: &Written<'_>,
+    store: &SegmentStore,
+    requests: &RequestPace,
+    cpu: &mut CpuPace,
+) -> Result<Arc<Footer>, RewriteError> {
+    let mut reader = Reader { file, store, requests, piece: None };
+    let tail = reader.get(file.bytes.saturating_sub(file.tail.bytes.into())..file.bytes).await?;
+    let footer = Arc::new(Footer::decode(file.bytes, file.tail, tail)?);
+    for span in file.spans {
+        let failed = |why: String| RewriteError::Verify {
+            topic: file.topic,
+            partition: span.partition,
+            offset: span.first,
+            why,
+        };
+        let mut scan = Scan::new(footer.clone(), span.partition, Offset(0), Offset(i64::MAX), u64::MAX);
+        let mut chain = Chain::default();
+        cpu.begin();
+        loop {
+            match scan.step()? {
+                Step::Needs(ranges) => {
+                    let mut bytes = Vec::with_capacity(ranges.len());
+                    for range in &ranges {
+                        bytes.push(reader.get(range.clone()).await?);
+                    }
+                    cpu.begin();
+                    scan.push(ranges, bytes)?;
+                }
+                Step::Item(found) => {
+                    if found.kept_whole {
+                        chain.add_raw(&found.batch);
+                    } else {
+                        let timestamps = found.batch.timestamp_type();
+                        let records = found.batch.decode(DECOMPRESSED_BYTES_MAX);
+                        for record in records.map_err(|error| failed(error.to_string()))? {
+                            chain.add_record(timestamps, &record.map_err(|error| failed(error.to_string()))?);
+                        }
+                    }
+                    cpu.breathe().await;
+                }
+                Step::End => break,
+            }
+        }
+        let (expected, read) = (&span.chain, &chain);
+        if (expected.hash(), expected.records()) != (read.hash(), read.records()) {
+            return Err(failed(format!("{} of {} records", read.records(), expected.records())));
+        }
+    }
+    Ok(footer)
+}
+
+/// Reads a file in large pieces, the last of which it keeps: a scan goes forward.
+struct Reader<'a> {
+    file: &'a Written<'a>,
+    store: &'a SegmentStore,
+    requests: &'a RequestPace,
+    piece: Option<(Range<u64>, Bytes)>,
+}
+
+impl Reader<'_> {
+    async fn get(&mut self, range: Range<u64>) -> Result<Bytes, RewriteError> {
+        if let Some(found) = self.kept(&range) {
+            return Ok(found);
+        }
+        let end = (range.start + PIECE_BYTES).min(self.file.bytes).max(range.end);
+        self.requests.turn().await;
+        let whole = ByteRange { start: range.start, len: end - range.start };
+        let bytes = self.store.get(self.file.key, whole).await?;
+        self.piece = Some((range.start..end, bytes.clone()));
+        let len = usize::try_from(range.end - range.start).unwrap_or(bytes.len());
+        Ok(bytes.slice(..len.min(bytes.len())))
+    }
+
+    fn kept(&self, range: &Range<u64>) -> Option<Bytes> {
+        let (held, bytes) = self.piece.as_ref()?;
+        let from = usize::try_from(range.start.checked_sub(held.start)?).ok()?;
+        let to = usize::try_from(range.end.checked_sub(held.start)?).ok()?;
+        (from <= to && to <= bytes.len()).then(|| bytes.slice(from..to))
+    }
+}

@@ -1,0 +1,215 @@
+//! Rewrites one window: reads its objects, writes a file a topic, and publishes them. Knows nothing of which window is
+//! due.
+
+use std::{collections::BTreeMap, ops::ControlFlow};
+
+use bytes::Bytes;
+use ebb_archive::{Archive, ArchiveWriter, Identity};
+use ebb_metastore::{
+    Metastore, Submission,
+    command::{ArchiveSpan, Command, PublishArchive, Work},
+    outcome::{Outcome, Refusal},
+    state::{BatchCoordinates, State, fingerprint},
+};
+use ebb_protocol::ids::{
+    ArchiveId, ClusterId, IdSource, LeaderEpoch, PartitionIndex, Timestamp, TopicId, TopicPartition,
+};
+use ebb_segment::{key, store::SegmentStore};
+use object_store::PutPayload;
+
+use super::{
+    config::RewriterConfig,
+    counters::RewriteCounters,
+    error::RewriteError,
+    pace::{CpuPace, RequestPace},
+    place::place,
+    plan::Window,
+    read::Sources,
+    verify::{Written, verify},
+};
+
+/// Partitions whose rows are looked up under one lock.
+const PARTITIONS_PER_LOOK: usize = 1_000;
+
+/// The rows of a topic's partitions that a window rewrites.
+type TopicRows = BTreeMap<PartitionIndex, Vec<BatchCoordinates>>;
+
+/// What it takes to rewrite a window.
+pub(super) struct Workshop<'a> {
+    pub(super) metastore: &'a Metastore,
+    pub(super) store: &'a SegmentStore,
+    pub(super) ids: &'a IdSource,
+    pub(super) config: &'a RewriterConfig,
+    pub(super) requests: &'a RequestPace,
+    pub(super) counters: &'a RewriteCounters,
+    pub(super) cluster: ClusterId,
+}
+
+/// What a window became.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rewritten {
+    /// Files published.
+    pub(super) files: u64,
+    /// Files that came too late: what they were made from had changed. The rest of the window is planned again.
+    pub(super) refused: u64,
+}
+
+impl Workshop<'_> {
+    /// Rewrites a window. `renew` is called between files, and says whether the claim still holds.
+    ///
+    /// # Errors
+    /// Any [`RewriteError`]; nothing was published then.
+    pub(super) async fn rewrite<F>(
+        &self,
+        window: &Window,
+        mut renew: impl FnMut() -> F,
+    ) -> Result<Rewritten, RewriteError>
+    where
+        F: Future<Output = Result<ControlFlow<()>, RewriteError>>,
+    {
+        let topics = self.rows(window);
+        let rows = topics.values().flat_map(|topic| topic.values().flatten());
+        let gets = self.config.gets_in_flight_max;
+        let mut sources = Sources::read(rows, self.metastore, self.store, self.requests, gets).await?;
+        let mut commands = Vec::with_capacity(topics.len() + 1);
+        for (topic, rows) in topics {
+            if renew().await?.is_break() {
+                // What is written so far would come too late; the sweeper deletes it.
+                return Ok(Rewritten::default());
+            }
+            commands.push(Command::PublishArchive(self.file(topic, &rows, &mut sources).await?));
+        }
+        self.publish(window, commands).await
+    }
+
+    /// The rows that refer to the window's objects, by topic and partition.
+    fn rows(&self, window: &Window) -> BTreeMap<TopicId, TopicRows> {
+        let mut topics: BTreeMap<TopicId, TopicRows> = BTreeMap::new();
+        let mut cursor: Option<TopicPartition> = None;
+        loop {
+            let look = |state: &State| state.rows_of_objects(cursor, &window.objects, PARTITIONS_PER_LOOK);
+            let (found, next) = self.metastore.read(look);
+            for (at, rows) in found {
+                topics.entry(at.topic).or_default().insert(at.partition, rows);
+            }
+            cursor = next;
+            if cursor.is_none() {
+                return topics;
+            }
+        }
+    }
+
+    /// Writes a topic's file, puts it, reads it back, and gives the command that publishes it.
+    async fn file(
+        &self,
+        topic: TopicId,
+        rows: &TopicRows,
+        sources: &mut Sources<'_>,
+    ) -> Result<PublishArchive, RewriteError> {
+        let floor = self.metastore.read(State::sweep_boundary);
+        let id = self.ids.archive_since(floor);
+        let archive = self.write(topic, id, rows, sources).await?;
+        let key = key::archive_key(topic, id);
+        let bytes = archive.bytes.len() as u64;
+        self.requests.turn().await;
+        self.store.put_object(&key, PutPayload::from_bytes(Bytes::from(archive.bytes))).await?;
+        let written = Written { topic, key: &key, bytes, tail: archive.tail, spans: &archive.spans };
+        let mut cpu = CpuPace::new(self.config.cpu_percent_max);
+        let footer = match verify(&written, self.store, self.requests, &mut cpu).await {
+            Err(error) if error.is_damage() => verify(&written, self.store, self.requests, &mut cpu).await?,
+            verified => verified?,
+        };
+        let span = |(partition, rows): (&PartitionIndex, &Vec<BatchCoordinates>)| {
+            let (first, last) = (rows.first()?, rows.last()?);
+            let written = archive.spans.iter().find(|span| span.partition == *partition)?;
+            let groups = footer.partition(*partition);
+            let (start, end) = (groups.first()?.range.start, groups.last()?.range.end());
+            Some(ArchiveSpan {
+                partition: *partition,
+                first: first.base,
+                next: last.last.plus(1),
+                replaces: fingerprint(rows.iter()),
+                rows: written.chain.records(),
+                range: ebb_protocol::ids::ByteRange { start, len: end - start },
+                min_timestamp: groups
+                    .iter()
+                    .filter_map(|group| group.min_timestamp)
+                    .min()
+                    .unwrap_or(Timestamp(-1)),
+                max_timestamp: written.max_timestamp,
+            })
+        };
+        let spans = rows.iter().filter_map(span).collect();
+        let (tail_bytes, tail_checksum) = (archive.tail.bytes, archive.tail.checksum);
+        Ok(PublishArchive { archive: id, topic, bytes, tail_bytes, tail_checksum, spans })
+    }
+
+    /// Writes a topic's rows into a file in memory.
+    async fn write(
+        &self,
+        topic: TopicId,
+        id: ArchiveId,
+        rows: &TopicRows,
+        sources: &mut Sources<'_>,
+    ) -> Result<Archive, RewriteError> {
+        let failed = |error| RewriteError::Write { topic, error };
+        let identity = Identity { cluster: self.cluster, topic, object: id };
+        let mut writer = ArchiveWriter::new(identity, self.config.layout).map_err(failed)?;
+        let mut cpu = CpuPace::new(self.config.cpu_percent_max);
+        for (partition, rows) in rows {
+            let epoch = self.metastore.read(|state| state.head(topic, *partition)).map(|head| head.epoch);
+            for row in rows {
+                let epoch = epoch.unwrap_or(LeaderEpoch(0));
+                let placed = match place(row, sources.bytes(row)?, epoch) {
+                    Err(error) if error.is_damage() => {
+                        // The way from the store may have changed them.
+                        sources.read_again(row.object).await?;
+                        place(row, sources.bytes(row)?, epoch)?
+                    }
+                    placed => placed?,
+                };
+                for batch in placed {
+                    writer.append(*partition, &batch).map_err(failed)?;
+                    cpu.breathe().await;
+                }
+            }
+        }
+        writer.finish().map_err(failed)
+    }
+
+    /// Has one entry swap the files in, and give the claim back.
+    async fn publish(&self, window: &Window, mut commands: Vec<Command>) -> Result<Rewritten, RewriteError> {
+        let sizes: Vec<_> = commands.iter().map(size).collect();
+        commands.push(Command::ReleaseWork { work: Work::Window { from: window.from, to: window.to } });
+        let outcomes = self.metastore.submit(Submission { commands, body: Vec::new() }).await?;
+        let mut done = Rewritten::default();
+        for (outcome, (bytes, records)) in outcomes.into_iter().zip(sizes) {
+            match outcome {
+                Outcome::Refused(
+                    refusal @ (Refusal::StaleAgent | Refusal::OutOfTurn | Refusal::Malformed),
+                ) => {
+                    return Err(RewriteError::Refused(refusal));
+                }
+                Outcome::Refused(refusal) => {
+                    tracing::info!(%refusal, "an archive file came too late, the sweeper deletes it");
+                    self.counters.file_refused();
+                    done.refused += 1;
+                }
+                _ => {
+                    self.counters.file(bytes, records);
+                    done.files += 1;
+                }
+            }
+        }
+        self.counters.window(window.bytes);
+        Ok(done)
+    }
+}
+
+/// The bytes and records of a file that a command publishes.
+fn size(command: &Command) -> (u64, u64) {
+    match command {
+        Command::PublishArchive(file) => (file.bytes, file.spans.iter().map(|span| span.rows).sum()),
+        _ => (0, 0),
+    }
+}
