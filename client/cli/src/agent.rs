@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::{AgentArgs, DevArgs, Tuning},
+    compactor,
     config::settle,
     output::{self, Failure},
     sweeper,
@@ -42,6 +43,7 @@ pub(crate) async fn dev(args: DevArgs) -> Result<(), Failure> {
     let agent = start(config).await?;
     share_certificate(agent.addresses());
     introduce(agent.addresses(), &store);
+    let _rewriter = compactor::beside(&agent, environment(), &args.rewriting);
     run(agent).await
 }
 
@@ -82,7 +84,8 @@ async fn start(config: AgentConfig) -> Result<Agent, Failure> {
     Agent::start(config, environment()).await.map_err(Failure::new)
 }
 
-fn environment() -> Environment {
+/// What this process takes from the world.
+pub(crate) fn environment() -> Environment {
     Environment { clock: Arc::new(SystemClock), random: Random::from_os() }
 }
 
@@ -150,8 +153,17 @@ fn tune(config: &mut AgentConfig, tuning: Tuning) {
 }
 
 /// The object store's URL for a data directory.
-pub(crate) fn local_store(directory: &Path) -> String {
+fn local_store(directory: &Path) -> String {
     format!("file://{}", directory.join("store").display())
+}
+
+/// The store of a data directory, which must be there: looking at nothing must not make something.
+pub(crate) fn existing_store(directory: &Path) -> Result<String, Failure> {
+    let directory = directory.canonicalize().map_err(Failure::with(format_args!(
+        "data directory {}: use --data-dir DIR or --store URL",
+        directory.display()
+    )))?;
+    Ok(local_store(&directory))
 }
 
 /// Makes the directory, and its path absolute.

@@ -2,8 +2,10 @@
 //! what happened to an exit code: 0 done, 1 failed, 2 wrong usage.
 
 mod agent;
+mod archive;
 mod args;
 mod bench;
+mod compactor;
 mod config;
 mod connect;
 mod consume;
@@ -47,8 +49,10 @@ async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Dev(args) => agent::dev(args).await,
         Command::Agent(args) => agent::agent(*args).await,
+        Command::Compactor(args) => compactor::run(args).await,
         Command::Topic(args) => topic::run(args.command).await,
         Command::Group(args) => group::run(args.command).await,
+        Command::Archive(args) => archive::run(args.command).await,
         Command::Produce(args) => produce::run(args).await,
         Command::Consume(args) => consume::run(args).await,
         Command::Tunnel(args) => tunnel::run(args).await,

@@ -24,8 +24,12 @@ impl Figures for Swept {
         let counter = |name, help, value| Figure { name, is_counter: true, help, value };
         let gauge = |name, help, value| Figure { name, is_counter: false, help, value };
         vec![
-            counter("ebb_sweep_listings_total", "Complete listings of the segments.", counts.listings),
-            counter("ebb_sweep_dead_deleted_total", "Dead segments deleted.", counts.dead_deleted),
+            counter(
+                "ebb_sweep_listings_total",
+                "Complete listings of the segments and archive files.",
+                counts.listings,
+            ),
+            counter("ebb_sweep_dead_deleted_total", "Dead objects deleted.", counts.dead_deleted),
             counter("ebb_sweep_orphans_deleted_total", "Orphans deleted.", counts.orphans_deleted),
             counter("ebb_sweep_deleted_bytes_total", "Bytes of all that was deleted.", counts.bytes_deleted),
             counter(
@@ -42,6 +46,16 @@ impl Figures for Swept {
                 "ebb_segments_unreferenced_bytes",
                 "Bytes of segments that nothing refers to, as of the last listing.",
                 counts.bytes_unreferenced,
+            ),
+            gauge(
+                "ebb_archive_referenced_bytes",
+                "Bytes of archive files in use, as of the last listing.",
+                counts.archive_bytes_referenced,
+            ),
+            gauge(
+                "ebb_archive_unreferenced_bytes",
+                "Bytes of archive files that nothing refers to, as of the last listing.",
+                counts.archive_bytes_unreferenced,
             ),
         ]
     }

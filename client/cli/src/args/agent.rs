@@ -8,6 +8,8 @@ use clap::{Args, value_parser};
 use ebb_metastore::limits::PARTITIONS_PER_TOPIC_MAX;
 use serde::Deserialize;
 
+use super::archive::Rewriting;
+
 /// How many partitions a topic may get when nobody says how many.
 const DEFAULT_PARTITIONS_MAX: i64 = PARTITIONS_PER_TOPIC_MAX as i64;
 /// Where `ebb dev` keeps its data when nothing else is said.
@@ -33,6 +35,8 @@ pub(crate) struct DevArgs {
     pub(crate) http: SocketAddr,
     #[command(flatten)]
     pub(crate) tuning: Tuning,
+    #[command(flatten)]
+    pub(crate) rewriting: Rewriting,
 }
 
 /// `ebb agent`.

@@ -1,6 +1,7 @@
 //! The command line as data: what may be typed, with its help. Knows nothing of how a command is carried out.
 
 mod agent;
+mod archive;
 mod bench;
 mod group;
 mod tunnel;
@@ -10,6 +11,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use agent::{AgentArgs, DevArgs, Tuning};
+pub(crate) use archive::{
+    ArchiveArgs, ArchiveCommand, ArchiveExportArgs, ArchiveLsArgs, ArchiveRunArgs, ArchiveStatusArgs, Bucket,
+    CompactorArgs, Rewriting,
+};
 pub(crate) use bench::{
     BenchCommand, CommitsArgs, GroupProtocol, GroupsArgs, LatencyArgs, LoadArgs, ReadArgs, RebalanceArgs,
     ReportArgs,
@@ -38,10 +43,14 @@ pub(crate) enum Command {
     Dev(DevArgs),
     /// Run an agent: serve Kafka clients from a bucket
     Agent(Box<AgentArgs>),
+    /// Run a compactor: turn segments into archive files, and delete what nothing needs
+    Compactor(CompactorArgs),
     /// Create, list, describe, alter and delete topics
     Topic(TopicArgs),
     /// List, describe and delete groups, and set where they go on reading
     Group(GroupArgs),
+    /// Say how far the archive has come, list and copy its files, and archive now
+    Archive(ArchiveArgs),
     /// Write records from a file or standard input, one a line
     Produce(ProduceArgs),
     /// Read records to standard output

@@ -1,0 +1,243 @@
+//! `ebb archive`: how far the archive has come, its files, and archiving now. Works on the bucket; needs no agent.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use ebb_compactor::rewriter::{Done, Rewriter, RewriterConfig};
+use ebb_metastore::{
+    load,
+    log::{CommitLog, RetryConfig, bucket::BucketLog},
+    state::{ArchiveFile, ArchiveStatus, State, TopicInfo},
+};
+use ebb_protocol::{
+    ids::{ArchiveId, Timestamp},
+    random::Random,
+};
+use ebb_segment::key;
+use object_store::{ObjectStore, ObjectStoreExt};
+use serde::Serialize;
+use tokio::{io::AsyncWriteExt, time::sleep_until};
+
+use crate::{
+    agent::{environment, existing_store},
+    args::{ArchiveCommand, ArchiveExportArgs, ArchiveLsArgs, ArchiveRunArgs, ArchiveStatusArgs, Bucket},
+    compactor,
+    output::{self, Failure},
+    progress::Progress,
+};
+
+pub(crate) async fn run(command: ArchiveCommand) -> Result<(), Failure> {
+    match command {
+        ArchiveCommand::Status(args) => status(args).await,
+        ArchiveCommand::Run(args) => archive_now(args).await,
+        ArchiveCommand::Ls(args) => list(args).await,
+        ArchiveCommand::Export(args) => export(args).await,
+    }
+}
+
+impl Bucket {
+    /// The store's URL. A data directory has to be there.
+    fn url(&self) -> Result<String, Failure> {
+        self.store.clone().map_or_else(|| existing_store(&self.data_dir), Ok)
+    }
+}
+
+/// A bucket and the metastore's state in it, as it is now.
+struct Opened {
+    url: String,
+    store: Arc<dyn ObjectStore>,
+    state: State,
+}
+
+impl Opened {
+    async fn open(bucket: &Bucket) -> Result<Self, Failure> {
+        let url = bucket.url()?;
+        let store = ebb_segment::open::open(&url).map_err(Failure::new)?;
+        let random = Random::from_os();
+        let log: Arc<dyn CommitLog> =
+            Arc::new(BucketLog::new(store.clone(), random.clone(), RetryConfig::default()));
+        let state = load(&log, store.clone(), random).await.map_err(Failure::with(&url))?;
+        let state = state.ok_or_else(|| Failure::new(format!("{url}: no cluster is there")))?;
+        Ok(Self { url, store, state })
+    }
+
+    fn topic(&self, name: &str) -> Result<TopicInfo, Failure> {
+        let found = self.state.topics().find(|topic| topic.name.as_str() == name);
+        found.ok_or_else(|| Failure::new(format!("topic {name:?} does not exist in {}", self.url)))
+    }
+
+    /// The files of a topic's table, oldest first.
+    fn files(&self, topic: &TopicInfo) -> Vec<(ArchiveId, ArchiveFile)> {
+        let table = self.state.table(topic.id);
+        table.into_iter().flat_map(|table| table.files()).map(|(id, file)| (id, file.clone())).collect()
+    }
+}
+
+/// How far a topic's archive has come, as it is printed.
+#[derive(Debug, Serialize)]
+struct TopicStatus {
+    topic: String,
+    files: u64,
+    records: u64,
+    bytes: u64,
+    waiting_records: u64,
+    waiting_bytes: u64,
+    /// How long the oldest record has waited, in seconds.
+    waiting_seconds: u64,
+}
+
+impl TopicStatus {
+    fn new(topic: &TopicInfo, status: ArchiveStatus, now: Timestamp) -> Self {
+        let age = status.waiting_since.map_or(0, |since| now.0.saturating_sub(since.0) / 1_000);
+        Self {
+            topic: topic.name.to_string(),
+            files: status.files,
+            records: status.file_rows,
+            bytes: status.file_bytes,
+            waiting_records: status.waiting_records,
+            waiting_bytes: status.waiting_bytes,
+            waiting_seconds: u64::try_from(age).unwrap_or(0),
+        }
+    }
+}
+
+async fn status(args: ArchiveStatusArgs) -> Result<(), Failure> {
+    let opened = Opened::open(&args.bucket).await?;
+    let topics = match &args.topic {
+        Some(name) => vec![opened.topic(name)?],
+        None => opened.state.topics().collect(),
+    };
+    let now = environment().clock.now();
+    let status = |topic: &TopicInfo| {
+        let status = opened.state.archive_status(topic.id)?;
+        Some(TopicStatus::new(topic, status, now))
+    };
+    let all: Vec<_> = topics.iter().filter_map(status).collect();
+    if args.json {
+        return output::json(&all);
+    }
+    output::line("topic\tfiles\trecords\tbytes\twaiting records\twaiting bytes\twaiting for")?;
+    for status in all {
+        let TopicStatus { topic, files, records, bytes, waiting_records, waiting_bytes, .. } = &status;
+        let waited = humantime::format_duration(Duration::from_secs(status.waiting_seconds));
+        output::line(format_args!(
+            "{topic}\t{files}\t{records}\t{bytes}\t{waiting_records}\t{waiting_bytes}\t{waited}"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Joins the cluster, archives window after window until nothing waits, and leaves.
+async fn archive_now(args: ArchiveRunArgs) -> Result<(), Failure> {
+    let url = args.bucket.url()?;
+    let (member, storage) = compactor::join(&url).await?;
+    let environment = environment();
+    let percent = args.rewriting.archive_cpu_percent.unwrap_or(100);
+    let config = RewriterConfig { cpu_percent_max: percent, ..compactor::settings(&args.rewriting) };
+    let mut rewriter = Rewriter::new(
+        member.id(),
+        member.metastore().clone(),
+        storage.store,
+        environment.clock,
+        environment.random,
+        config,
+    );
+    let counters = rewriter.counters();
+    let waiting = member.metastore().read(|state| state.unarchived().map(|object| object.bytes).sum());
+    let mut progress = Progress::bytes(Some(waiting));
+    let done = loop {
+        let before = counters.counts().source_bytes;
+        match rewriter.pass(true).await {
+            Ok(Done::Window) => progress.add(counters.counts().source_bytes - before),
+            Ok(Done::Nothing(None)) => break Ok(()),
+            // Another compactor works on the rest: it is waited for, so that all is archived when this ends.
+            Ok(Done::Nothing(Some(again))) => sleep_until(again).await,
+            Err(error) => break Err(Failure::new(error)),
+        }
+    };
+    progress.finish();
+    member.leave().await;
+    done?;
+    let counts = counters.counts();
+    output::line(format_args!(
+        "archived {} records in {} files, {} bytes from {} bytes of batches",
+        counts.records, counts.files, counts.file_bytes, counts.source_bytes
+    ))
+}
+
+/// A file of a topic, as it is printed.
+#[derive(Debug, Serialize)]
+struct ListedFile {
+    key: String,
+    bytes: u64,
+    records: u64,
+    spans: Vec<ListedSpan>,
+}
+
+/// The records of one partition in a file.
+#[derive(Debug, Serialize)]
+struct ListedSpan {
+    partition: i32,
+    /// The first offset, and the one behind the last.
+    first: i64,
+    next: i64,
+    records: u64,
+}
+
+async fn list(args: ArchiveLsArgs) -> Result<(), Failure> {
+    let opened = Opened::open(&args.bucket).await?;
+    let topic = opened.topic(&args.topic)?;
+    let listed = |(id, file): (ArchiveId, ArchiveFile)| {
+        let span = |span: &ebb_metastore::state::FileSpan| ListedSpan {
+            partition: span.partition.0,
+            first: span.first.0,
+            next: span.next.0,
+            records: span.rows,
+        };
+        let key = key::archive_key(topic.id, id).to_string();
+        ListedFile {
+            key,
+            bytes: file.bytes,
+            records: file.rows,
+            spans: file.spans.iter().map(span).collect(),
+        }
+    };
+    let files: Vec<_> = opened.files(&topic).into_iter().map(listed).collect();
+    if args.json {
+        return output::json(&files);
+    }
+    for file in files {
+        let span = |span: &ListedSpan| format!("{}:{}..{}", span.partition, span.first, span.next);
+        let spans: Vec<_> = file.spans.iter().map(span).collect();
+        output::line(format_args!("{}\t{}\t{}\t{}", file.key, file.bytes, file.records, spans.join(" ")))?;
+    }
+    Ok(())
+}
+
+async fn export(args: ArchiveExportArgs) -> Result<(), Failure> {
+    let opened = Opened::open(&args.bucket).await?;
+    let topic = opened.topic(&args.topic)?;
+    let files = opened.files(&topic);
+    tokio::fs::create_dir_all(&args.to).await.map_err(Failure::with(args.to.display()))?;
+    let mut progress = Progress::bytes(Some(files.iter().map(|(_, file)| file.bytes).sum()));
+    for (id, file) in &files {
+        let key = key::archive_key(topic.id, *id);
+        let bytes = async { opened.store.get(&key).await?.bytes().await }.await;
+        let bytes = bytes.map_err(Failure::with(&key))?;
+        copy(&args.to, &format!("{id}.parquet"), &bytes).await?;
+        progress.add(file.bytes);
+    }
+    progress.finish();
+    output::line(format_args!("copied {} files to {}", files.len(), args.to.display()))
+}
+
+/// Writes a file under a name that appears when it is whole.
+async fn copy(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    let (part, whole) = (directory.join(format!("{name}.part")), directory.join(name));
+    let written = async {
+        let mut file = tokio::fs::File::create(&part).await?;
+        file.write_all(bytes).await?;
+        file.sync_all().await?;
+        tokio::fs::rename(&part, &whole).await
+    };
+    written.await.map_err(Failure::with(whole.display()))
+}

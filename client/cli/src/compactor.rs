@@ -1,0 +1,119 @@
+//! `ebb compactor`, and the rewriter inside `ebb dev`: their start, and their figures on the metrics page. Knows the
+//! agent and the compactor, which do not know each other.
+
+use std::sync::Arc;
+
+use ebb_agent::{Agent, Environment, Figure, Figures, Storage, config::AgentConfig};
+use ebb_compactor::{
+    Member,
+    rewriter::{RewriteCounters, Rewriter, RewriterConfig},
+    sweeper::{Sweeper, SweeperConfig},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::{
+    agent::environment,
+    args::{CompactorArgs, Rewriting},
+    output::{self, Failure},
+};
+
+/// Runs a compactor until a signal asks it to stop.
+pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::with("signals"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::with("signals"))?;
+    let (member, storage) = join(&args.store).await?;
+    let Environment { clock, random } = environment();
+    let metastore = member.metastore().clone();
+    let sweeper = Sweeper::start(
+        metastore.clone(),
+        storage.store.clone(),
+        clock.clone(),
+        random.fork(),
+        SweeperConfig::default(),
+    );
+    let rewriter =
+        Rewriter::new(member.id(), metastore, storage.store, clock, random, settings(&args.rewriting));
+    output::note(format_args!("ready {}", args.store));
+    let ousted = tokio::select! {
+        biased;
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+        () = member.ousted() => true,
+        () = rewriter.run() => true,
+    };
+    sweeper.shutdown().await;
+    member.leave().await;
+    if ousted {
+        return Err(Failure::new("this compactor was put out of the cluster: start it again to join anew"));
+    }
+    Ok(())
+}
+
+/// Joins the cluster in a bucket as one that looks after its objects.
+pub(crate) async fn join(store: &str) -> Result<(Member, Storage), Failure> {
+    let environment = environment();
+    let config = AgentConfig::new(store, std::path::PathBuf::new());
+    let storage = Storage::open(&config, &environment).await.map_err(Failure::new)?;
+    let Environment { clock, random } = environment;
+    let joined = Member::join(storage.store.clone(), storage.log.clone(), clock, &random).await;
+    Ok((joined.map_err(Failure::new)?, storage))
+}
+
+/// Starts a rewriter on an agent's replica and store. It stops when the handle is dropped, before the agent does.
+pub(crate) fn beside(
+    agent: &Agent,
+    environment: Environment,
+    rewriting: &Rewriting,
+) -> AbortOnDropHandle<()> {
+    let Environment { clock, random } = environment;
+    let (metastore, store) = (agent.broker().metastore().clone(), agent.store().clone());
+    let rewriter = Rewriter::new(agent.id(), metastore, store, clock, random, settings(rewriting));
+    agent.add_figures(Arc::new(Rewritten(rewriter.counters())));
+    AbortOnDropHandle::new(tokio::spawn(rewriter.run()))
+}
+
+/// The rewriter's settings from flags.
+pub(crate) fn settings(rewriting: &Rewriting) -> RewriterConfig {
+    let default = RewriterConfig::default();
+    RewriterConfig {
+        window_bytes: rewriting.archive_window_bytes.map_or(default.window_bytes, |size| size.as_u64()),
+        window_age: rewriting.archive_window_age.unwrap_or(default.window_age),
+        cpu_percent_max: rewriting.archive_cpu_percent.unwrap_or(default.cpu_percent_max),
+        requests_per_second_max: rewriting
+            .archive_requests_per_second
+            .unwrap_or(default.requests_per_second_max),
+        ..default
+    }
+}
+
+#[derive(Debug)]
+struct Rewritten(Arc<RewriteCounters>);
+
+impl Figures for Rewritten {
+    fn figures(&self) -> Vec<Figure> {
+        let counts = self.0.counts();
+        let counter = |name, help, value| Figure { name, is_counter: true, help, value };
+        vec![
+            counter("ebb_archive_windows_total", "Windows whose files were published.", counts.windows),
+            counter(
+                "ebb_archive_windows_failed_total",
+                "Windows that could not be archived and are tried again.",
+                counts.windows_failed,
+            ),
+            counter("ebb_archive_files_total", "Archive files published.", counts.files),
+            counter("ebb_archive_file_bytes_total", "Bytes of archive files published.", counts.file_bytes),
+            counter(
+                "ebb_archive_source_bytes_total",
+                "Bytes of record batches archived.",
+                counts.source_bytes,
+            ),
+            counter("ebb_archive_records_total", "Records archived.", counts.records),
+            counter(
+                "ebb_archive_files_refused_total",
+                "Archive files that came too late and are deleted.",
+                counts.files_refused,
+            ),
+        ]
+    }
+}
