@@ -11,6 +11,10 @@ use parking_lot::Mutex;
 /// Each bug is found within this many seeds.
 const SEEDS_MAX: u64 = 50;
 
+/// Bugs of the archive. The simulated agents publish no archive files, so tests of their own find these:
+/// `cargo test -p ebb-metastore -p ebb-compactor --features planted-bugs planted`.
+const ELSEWHERE: [Bug; 2] = [Bug::PublishUnchecked, Bug::ArchiveGraceIgnored];
+
 /// The first seed that finds the bug, and how.
 fn hunt(bug: Bug) -> Option<(u64, String)> {
     plant(Some(bug));
@@ -24,7 +28,8 @@ fn hunt(bug: Bug) -> Option<(u64, String)> {
 
 #[test]
 fn every_planted_bug_is_found() {
-    let (left, missed) = (Mutex::new(Bug::ALL.to_vec()), Mutex::new(Vec::new()));
+    let simulated: Vec<_> = Bug::ALL.into_iter().filter(|bug| !ELSEWHERE.contains(bug)).collect();
+    let (left, missed) = (Mutex::new(simulated), Mutex::new(Vec::new()));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {

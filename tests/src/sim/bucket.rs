@@ -73,6 +73,9 @@ impl Bucket {
         if let Some(segment) = key::parse(at) {
             self.witness.deleted(ObjectRef::Segment(segment));
         }
+        if let Some((_, archive)) = key::parse_archive(at) {
+            self.witness.deleted(ObjectRef::Archive(archive));
+        }
         self.changes.lock().push((Instant::now(), at.clone(), Some(meta)));
         self.objects.delete(at).await
     }

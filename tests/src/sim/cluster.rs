@@ -13,7 +13,7 @@ use ebb_agent::{
     broker::{Broker, cache::PlainCache},
     groups::Groups,
 };
-use ebb_compactor::sweeper::Sweeper;
+use ebb_compactor::{rewriter::Rewriter, sweeper::Sweeper};
 use ebb_coordinator::GroupConfig;
 use ebb_metastore::{
     Metastore, Submission,
@@ -31,7 +31,7 @@ use ebb_protocol::{
 use ebb_segment::store::SegmentStore;
 use parking_lot::Mutex;
 use tokio::time::sleep;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use super::{
     bucket::Bucket,
@@ -70,6 +70,7 @@ pub(super) struct Running {
     /// Ends the group service.
     draining: CancellationToken,
     sweeper: Mutex<Option<Sweeper>>,
+    rewriter: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 /// All agents, and what they share.
@@ -210,6 +211,11 @@ impl Cluster {
         let cluster = metastore.read(State::cluster)?;
         let segments = SegmentStore::new(store.clone(), random.fork(), plan.store.clone());
         let cache = Arc::new(PlainCache::new(plan.broker.cache_memory_bytes));
+        let rewriter = plan.rewriter.clone().map(|config| {
+            let (metastore, store) = (metastore.clone(), store.clone());
+            let rewriter = Rewriter::new(id, metastore, store, shared.clone(), random.fork(), config);
+            AbortOnDropHandle::new(tokio::spawn(rewriter.run()))
+        });
         let sweeper = plan
             .sweeper
             .clone()
@@ -228,6 +234,7 @@ impl Cluster {
             leaving: AtomicBool::new(false),
             draining,
             sweeper: Mutex::new(sweeper),
+            rewriter: Mutex::new(rewriter),
         })
     }
 
@@ -293,6 +300,7 @@ impl Running {
         self.leaving.store(true, Ordering::Relaxed);
         let seal = Command::SealAgent { agent: self.id };
         let sweeper = self.sweeper.lock().take();
+        drop(self.rewriter.lock().take());
         let all = async {
             if let Some(sweeper) = sweeper {
                 sweeper.shutdown().await;

@@ -22,9 +22,10 @@ thread_local! {
 static HOOK: Once = Once::new();
 
 /// Errors that bits which flip on the way explain: they may flip as often as bytes are read again.
-const EXPLAINED: [&str; 4] = [
+const EXPLAINED: [&str; 5] = [
     "records cannot be read",
     "acknowledged records cannot be read",
+    "acknowledged records cannot be archived",
     "the metastore replica stops",
     "a snapshot is damaged",
 ];

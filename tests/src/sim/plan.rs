@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use ebb_agent::broker::BrokerConfig;
-use ebb_compactor::sweeper::SweeperConfig;
+use ebb_archive::{Codec, Settings};
+use ebb_compactor::{rewriter::RewriterConfig, sweeper::SweeperConfig};
 use ebb_coordinator::{GroupConfig, classic::ClassicConfig, consumer::ConsumerConfig};
 use ebb_metastore::MetastoreConfig;
 use ebb_protocol::random::Random;
@@ -60,6 +61,8 @@ pub struct Plan {
     pub store: StoreConfig,
     /// The sweeper's settings, where agents run one.
     pub sweeper: Option<SweeperConfig>,
+    /// The rewriter's settings, where agents run one.
+    pub rewriter: Option<RewriterConfig>,
 }
 
 impl Plan {
@@ -72,6 +75,7 @@ impl Plan {
         let short_grace = random.chance(0.6);
         let grace = Duration::from_secs(if short_grace { 16 } else { 24 * 60 * 60 });
         let clock_error_ms = if short_grace { 1_500 } else { 4 * 60 * 60 * 1_000 };
+        let rewriting = Random::from_seed(seed ^ 0x6172_6368);
         let plan = Self {
             engine: if random.chance(0.25) { Engine::Memory } else { Engine::Bucket },
             agents: pick(random, &[1, 2, 2, 3, 3]),
@@ -101,6 +105,7 @@ impl Plan {
                 deadline: Duration::from_secs(pick(random, &[4, 30])),
                 ..StoreConfig::default()
             },
+            rewriter: rewriting.chance(0.7).then(|| rewriter(&rewriting)),
         };
         let plan = plan.readable();
         if random.chance(0.15) { plan.sleepy() } else { plan }
@@ -133,6 +138,7 @@ impl Plan {
             metastore: MetastoreConfig::default(),
             store: StoreConfig::default(),
             sweeper: None,
+            rewriter: None,
         }
     }
 
@@ -164,6 +170,7 @@ impl Plan {
 fn sweeper(random: &Random) -> SweeperConfig {
     SweeperConfig {
         dead_grace: Duration::from_secs(pick(random, &[1, 10])),
+        archive_grace: Duration::from_secs(60),
         orphan_grace: Duration::from_secs(60 * 60),
         pass_interval: Duration::from_secs(pick(random, &[1, 5])),
         listing_interval: Duration::from_secs(pick(random, &[1, 10])),
@@ -171,6 +178,31 @@ fn sweeper(random: &Random) -> SweeperConfig {
         request_deadline: Duration::from_secs(pick(random, &[2, 30])),
         orphans_per_pass_percent_max: pick(random, &[5, 100]),
         orphans_per_pass_min: pick(random, &[2, 100]),
+    }
+}
+
+/// Windows are small and files have many row groups; claims are given up soon, so that rewriters get into each other's
+/// way.
+fn rewriter(random: &Random) -> RewriterConfig {
+    RewriterConfig {
+        window_bytes: pick(random, &[1 << 10, 16 << 10, 1 << 20]),
+        window_age: Duration::from_millis(pick(random, &[100, 2_000, 10_000])),
+        layout: Settings {
+            codec: pick(random, &[Codec::None, Codec::Lz4, Codec::Zstd(1)]),
+            row_group_bytes: pick(random, &[1 << 10, 8 << 20]),
+            page_bytes: pick(random, &[200, 256 << 10]),
+            ..Settings::default()
+        },
+        gets_in_flight_max: pick(random, &[1, 4]),
+        requests_per_second_max: pick(random, &[50.0, 1_000.0]),
+        cpu_percent_max: pick(random, &[50, 100]),
+        claim_timeout: Duration::from_secs(pick(random, &[0, 2, 10])),
+        retry_after: Duration::from_secs(pick(random, &[1, 3])),
+        store: StoreConfig {
+            attempt_deadline: Duration::from_secs(2),
+            deadline: Duration::from_secs(10),
+            ..StoreConfig::default()
+        },
     }
 }
 

@@ -33,6 +33,14 @@ pub enum Probe {
     SegmentSwept,
     /// The sweeper deleted a segment that was never committed.
     OrphanSwept,
+    /// An archive file took the place of segments.
+    ArchivePublished,
+    /// What an archive file was made from had changed, and it was refused.
+    ArchiveRefused,
+    /// Work on the archive was left to somebody else.
+    WorkClaimed,
+    /// The sweeper deleted an archive file.
+    ArchiveSwept,
     /// A commit was refused because the segment may have been swept.
     SegmentTooOld,
     /// A replica began with a snapshot.
@@ -81,11 +89,11 @@ impl Probe {
     /// Whether it takes more seeds than the gate's to be sure to meet it.
     #[must_use]
     pub fn is_rare(self) -> bool {
-        matches!(self, Self::OldEpochRefused | Self::CrashMidUpload | Self::OrphanSwept)
+        matches!(self, Self::OldEpochRefused | Self::CrashMidUpload | Self::OrphanSwept | Self::ArchiveSwept)
     }
 
     /// All of them.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 40] = [
         Self::CommitAnswerLost,
         Self::PositionTaken,
         Self::AgentsRaced,
@@ -101,6 +109,10 @@ impl Probe {
         Self::OrphanSegment,
         Self::SegmentSwept,
         Self::OrphanSwept,
+        Self::ArchivePublished,
+        Self::ArchiveRefused,
+        Self::WorkClaimed,
+        Self::ArchiveSwept,
         Self::SegmentTooOld,
         Self::SnapshotColdStart,
         Self::LogTruncated,

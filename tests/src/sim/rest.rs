@@ -340,6 +340,10 @@ async fn objects(cluster: &Arc<Cluster>) {
         let size = match object {
             ObjectRef::Segment(id) => cluster.bucket.size(&key::of(id)).await,
             ObjectRef::Entry(position) => entry_size(cluster, position).await,
+            ObjectRef::Archive(id) => match used.topic {
+                Some(topic) => cluster.bucket.size(&key::archive_key(topic, id)).await,
+                None => None,
+            },
         };
         if size.is_none_or(|size| size < needed) {
             world.violation(format!("{object:?} has {size:?} bytes, and {needed} are referred to"));

@@ -174,6 +174,9 @@ impl Witness {
                     BodyPlace::Object { .. } => Probe::SegmentFlush,
                 });
             }
+            if matches!((command, outcome), (Command::PublishArchive(_), Outcome::Done)) {
+                self.world.probe(Probe::ArchivePublished);
+            }
             self.note(outcome);
         }
         if commits > 1 {
@@ -196,6 +199,8 @@ impl Witness {
             Outcome::Refused(Refusal::StaleAgent) => self.world.probe(Probe::ZombieFenced),
             Outcome::Refused(Refusal::SegmentTooOld) => self.world.probe(Probe::SegmentTooOld),
             Outcome::Refused(Refusal::OutOfTurn) => self.world.probe(Probe::GhostEntry),
+            Outcome::Refused(Refusal::StaleArchive) => self.world.probe(Probe::ArchiveRefused),
+            Outcome::Refused(Refusal::WorkClaimed) => self.world.probe(Probe::WorkClaimed),
             Outcome::RecordsDeleted { .. } => self.world.probe(Probe::RecordsDeleted),
             _ => {}
         }
@@ -221,7 +226,8 @@ impl Witness {
         }
         self.world.probe(match object {
             ObjectRef::Entry(_) => Probe::LogTruncated,
-            ObjectRef::Segment(_) if self.read(|state| state.is_dead(object)) => Probe::SegmentSwept,
+            ObjectRef::Archive(_) => Probe::ArchiveSwept,
+            _ if self.read(|state| state.is_dead(object)) => Probe::SegmentSwept,
             ObjectRef::Segment(_) => Probe::OrphanSwept,
         });
     }

@@ -1,5 +1,6 @@
 //! End to end: the real binary as a process, real clients, real kills. `tests/run --test e2e` builds what it needs.
 
+mod archive;
 mod bad_input;
 mod clients;
 mod cluster;
