@@ -142,8 +142,13 @@ impl Plan {
         }
     }
 
-    /// Sees to it that everything can be read in minutes: tiny blocks and a slow wire do not go together.
+    /// Sees to it that everything can be read in minutes: tiny blocks go together neither with a slow wire nor with
+    /// archive files, of which 64 KiB are read at least.
     fn readable(mut self) -> Self {
+        if self.rewriter.is_some() {
+            self.broker.cache_block_bytes = self.broker.cache_block_bytes.max(16 << 10);
+            self.broker.cache_memory_bytes = self.broker.cache_memory_bytes.max(256 << 10);
+        }
         if self.request_ms_max > 10 {
             self.broker.cache_block_bytes = self.broker.cache_block_bytes.max(4 << 10);
             self.broker.cache_memory_bytes = self.broker.cache_memory_bytes.max(64 << 10);
