@@ -1,25 +1,19 @@
 //! `ebb archive`: how far the archive has come, its files, and archiving now. Works on the bucket; needs no agent.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::Path, time::Duration};
 
 use ebb_compactor::rewriter::{Done, Rewriter, RewriterConfig};
-use ebb_metastore::{
-    load,
-    log::{CommitLog, RetryConfig, bucket::BucketLog},
-    state::{ArchiveFile, ArchiveStatus, State, TopicInfo},
-};
-use ebb_protocol::{
-    ids::{ArchiveId, Timestamp},
-    random::Random,
-};
+use ebb_metastore::state::{ArchiveFile, ArchiveStatus, TopicInfo};
+use ebb_protocol::ids::{ArchiveId, Timestamp};
 use ebb_segment::key;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::ObjectStoreExt;
 use serde::Serialize;
 use tokio::{io::AsyncWriteExt, time::sleep_until};
 
 use crate::{
-    agent::{environment, existing_store},
-    args::{ArchiveCommand, ArchiveExportArgs, ArchiveLsArgs, ArchiveRunArgs, ArchiveStatusArgs, Bucket},
+    agent::environment,
+    args::{ArchiveCommand, ArchiveExportArgs, ArchiveLsArgs, ArchiveRunArgs, ArchiveStatusArgs},
+    bucket::Opened,
     compactor,
     output::{self, Failure},
     progress::Progress,
@@ -34,32 +28,7 @@ pub(crate) async fn run(command: ArchiveCommand) -> Result<(), Failure> {
     }
 }
 
-impl Bucket {
-    /// The store's URL. A data directory has to be there.
-    fn url(&self) -> Result<String, Failure> {
-        self.store.clone().map_or_else(|| existing_store(&self.data_dir), Ok)
-    }
-}
-
-/// A bucket and the metastore's state in it, as it is now.
-struct Opened {
-    url: String,
-    store: Arc<dyn ObjectStore>,
-    state: State,
-}
-
 impl Opened {
-    async fn open(bucket: &Bucket) -> Result<Self, Failure> {
-        let url = bucket.url()?;
-        let store = ebb_segment::open::open(&url).map_err(Failure::new)?;
-        let random = Random::from_os();
-        let log: Arc<dyn CommitLog> =
-            Arc::new(BucketLog::new(store.clone(), random.clone(), RetryConfig::default()));
-        let state = load(&log, store.clone(), random).await.map_err(Failure::with(&url))?;
-        let state = state.ok_or_else(|| Failure::new(format!("{url}: no cluster is there")))?;
-        Ok(Self { url, store, state })
-    }
-
     fn topic(&self, name: &str) -> Result<TopicInfo, Failure> {
         let found = self.state.topics().find(|topic| topic.name.as_str() == name);
         found.ok_or_else(|| Failure::new(format!("topic {name:?} does not exist in {}", self.url)))

@@ -5,6 +5,7 @@ mod agent;
 mod archive;
 mod args;
 mod bench;
+mod bucket;
 mod compactor;
 mod config;
 mod connect;

@@ -208,12 +208,8 @@ pub(crate) struct ConsumeArgs {
 /// `ebb fsck`.
 #[derive(Debug, Args)]
 pub(crate) struct FsckArgs {
-    /// The object store to check: file:///PATH, s3://BUCKET/PREFIX, gs://..., az://...
-    #[arg(long, env = "EBB_STORE", value_name = "URL", conflicts_with = "data_dir")]
-    pub(crate) store: Option<String>,
-    /// The data directory of `ebb dev` to check
-    #[arg(long, env = "EBB_DATA_DIR", default_value = agent::DATA_DIR_DEFAULT, value_name = "DIR")]
-    pub(crate) data_dir: PathBuf,
+    #[command(flatten)]
+    pub(crate) bucket: Bucket,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -6,18 +6,13 @@ mod partitions;
 
 use std::sync::Arc;
 
-use ebb_metastore::{
-    load,
-    log::{CommitLog, RetryConfig, bucket::BucketLog},
-    state::State,
-};
-use ebb_protocol::random::Random;
+use ebb_metastore::{log::CommitLog, state::State};
 use object_store::ObjectStore;
 use serde::Serialize;
 
 use crate::{
-    agent::existing_store,
     args::FsckArgs,
+    bucket::Opened,
     output::{self, Failure},
     progress::Progress,
 };
@@ -44,12 +39,8 @@ struct Report {
 }
 
 pub(crate) async fn run(args: FsckArgs) -> Result<(), Failure> {
-    let url = match args.store {
-        Some(url) => url,
-        None => existing_store(&args.data_dir)?,
-    };
-    let store = ebb_segment::open::open(&url).map_err(Failure::new)?;
-    let report = check(&url, store).await?;
+    let Opened { url, store, log, state } = Opened::open(&args.bucket).await?;
+    let report = check(&store, &log, &state).await?;
     if args.json {
         output::json(&report)?;
     } else {
@@ -61,16 +52,15 @@ pub(crate) async fn run(args: FsckArgs) -> Result<(), Failure> {
     }
 }
 
-async fn check(url: &str, store: Arc<dyn ObjectStore>) -> Result<Report, Failure> {
-    let random = Random::from_os();
-    let log: Arc<dyn CommitLog> =
-        Arc::new(BucketLog::new(store.clone(), random.clone(), RetryConfig::default()));
-    let state = load(&log, store.clone(), random).await.map_err(Failure::with(url))?;
-    let state = state.ok_or_else(|| Failure::new(format!("{url}: no cluster is there")))?;
-    let mut report = summary(&state);
-    let expected = partitions::check(&state, &mut report.problems);
+async fn check(
+    store: &Arc<dyn ObjectStore>,
+    log: &Arc<dyn CommitLog>,
+    state: &State,
+) -> Result<Report, Failure> {
+    let mut report = summary(state);
+    let expected = partitions::check(state, &mut report.problems);
     let mut progress = Progress::bytes(Some(report.bytes));
-    objects::check(&state, &store, &log, expected, &mut report, &mut progress).await?;
+    objects::check(state, store, log, expected, &mut report, &mut progress).await?;
     progress.finish();
     Ok(report)
 }
