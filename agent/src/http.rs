@@ -143,6 +143,12 @@ impl Pages {
             page.sample("ebb_cache_blocks_total", &[("result", result)], count);
         }
         page.family(
+            "ebb_cache_gets_total",
+            "counter",
+            "GETs that read blocks, each one or some next to each other.",
+        );
+        page.sample("ebb_cache_gets_total", &[], reads.gets);
+        page.family(
             "ebb_damaged_reads_total",
             "counter",
             "Damaged bytes that were read again from the store.",

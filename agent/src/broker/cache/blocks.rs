@@ -19,8 +19,9 @@ use ebb_segment::{
     store::{SegmentStore, StoreError},
 };
 use futures::{
-    FutureExt,
-    future::{BoxFuture, Shared, WeakShared},
+    FutureExt, StreamExt, TryStreamExt,
+    future::{self, BoxFuture, Shared, WeakShared},
+    stream,
 };
 use object_store::path::Path;
 use parking_lot::Mutex;
@@ -29,7 +30,13 @@ use tokio::sync::Semaphore;
 use super::{BlockCache, BlockKey, counters::ReadCounters, header};
 
 /// Blocks that may be read ahead at once. When more are wanted, they are read when they are asked for.
-const READ_AHEAD_MAX: usize = 8;
+const READ_AHEAD_BLOCKS_MAX: usize = 16;
+
+/// Blocks that lie next to each other and are read ahead by one GET.
+const READ_AHEAD_GET_BLOCKS_MAX: usize = 4;
+
+/// Blocks of one range that are asked for at once.
+const BLOCKS_AT_ONCE: usize = 4;
 
 /// Which limit a GET counts against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +45,14 @@ pub(in crate::broker) enum Lane {
     Tail,
     /// Readers far behind, and reading ahead.
     Replay,
+}
+
+/// Where a reader's bytes come from.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::broker) struct Source {
+    pub(in crate::broker) lane: Lane,
+    /// From the store, whatever the cache says: its bytes were found to be damaged.
+    pub(in crate::broker) again: bool,
 }
 
 /// Names the key of an object in the store; `None` for an object that this cluster can not have.
@@ -81,7 +96,7 @@ struct Inner {
     tail: Semaphore,
     replay: Semaphore,
     ahead: Arc<Semaphore>,
-    in_flight: Mutex<BTreeMap<BlockKey, (u64, WeakFetch)>>,
+    in_flight: Mutex<InFlightMap>,
     fetches: AtomicU64,
     counters: ReadCounters,
 }
@@ -89,6 +104,8 @@ struct Inner {
 type FetchResult = Result<Bytes, StoreError>;
 type Fetch = Shared<BoxFuture<'static, FetchResult>>;
 type WeakFetch = WeakShared<BoxFuture<'static, FetchResult>>;
+/// The reads that are under way, each with its number. No fetch may be dropped while this is locked.
+type InFlightMap = BTreeMap<BlockKey, (u64, WeakFetch)>;
 
 impl fmt::Debug for Blocks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,7 +129,7 @@ impl Blocks {
             block_bytes: limits.block_bytes.max(1),
             tail: Semaphore::new(limits.tail_gets_max.max(1)),
             replay: Semaphore::new(limits.replay_gets_max.max(1)),
-            ahead: Arc::new(Semaphore::new(READ_AHEAD_MAX)),
+            ahead: Arc::new(Semaphore::new(READ_AHEAD_BLOCKS_MAX)),
             in_flight: Mutex::default(),
             fetches: AtomicU64::new(0),
             counters: ReadCounters::default(),
@@ -124,16 +141,35 @@ impl Blocks {
         &self.inner.counters
     }
 
-    pub(in crate::broker) fn block_bytes(&self) -> u64 {
-        self.inner.block_bytes
-    }
-
-    /// The keys of the blocks that hold a range, in order.
-    pub(in crate::broker) fn keys(
+    /// The bytes of a range, in order, as slices of the blocks that hold them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; [`StoreError::Damaged`] when the object ends before the range does.
+    pub(in crate::broker) async fn read(
         &self,
         object: ObjectRef,
         range: ByteRange,
-    ) -> impl Iterator<Item = BlockKey> + use<> {
+        source: Source,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let block_bytes = self.inner.block_bytes;
+        stream::iter(self.keys(object, range))
+            .map(|key| async move {
+                let block = if source.again {
+                    self.get_again(key, source.lane).await?
+                } else {
+                    self.get(key, source.lane).await?
+                };
+                let start = u64::from(key.index) * block_bytes;
+                let (from, to) = (range.start.saturating_sub(start), (range.end() - start).min(block_bytes));
+                slice(&block, from, to).ok_or_else(|| ends_early(object, range))
+            })
+            .buffered(BLOCKS_AT_ONCE)
+            .try_collect()
+            .await
+    }
+
+    /// The keys of the blocks that hold a range, in order.
+    fn keys(&self, object: ObjectRef, range: ByteRange) -> impl Iterator<Item = BlockKey> + use<> {
         let first = index_of(range.start, self.inner.block_bytes);
         let after = range.end().div_ceil(self.inner.block_bytes);
         let after = u32::try_from(after).unwrap_or(u32::MAX);
@@ -141,7 +177,7 @@ impl Blocks {
     }
 
     /// A block: from the cache, else from the store. It is short only where its object ends.
-    pub(in crate::broker) async fn get(&self, key: BlockKey, lane: Lane) -> FetchResult {
+    async fn get(&self, key: BlockKey, lane: Lane) -> FetchResult {
         if let Some(block) = self.inner.cache.get(cached(key)).await {
             self.inner.counters.hit();
             return Ok(block);
@@ -150,23 +186,32 @@ impl Blocks {
     }
 
     /// A block from the store, whatever the cache holds: its bytes were found to be damaged.
-    pub(in crate::broker) async fn get_again(&self, key: BlockKey, lane: Lane) -> FetchResult {
+    async fn get_again(&self, key: BlockKey, lane: Lane) -> FetchResult {
         self.inner.cache.remove(key);
         self.fetch(key, lane, false).await
     }
 
-    /// Reads a block into the cache in the background, unless too much of that is going on already.
-    pub(in crate::broker) fn read_ahead(&self, key: BlockKey) {
-        let Ok(permit) = Arc::clone(&self.inner.ahead).try_acquire_owned() else { return };
-        let blocks = self.clone();
-        tokio::spawn(async move {
-            let _permit = permit;
-            if blocks.inner.cache.get(key).await.is_none() {
-                blocks.inner.counters.ahead();
-                // Whoever needs the block will see the error when it asks for it.
-                let _ = blocks.fetch(key, Lane::Replay, true).await;
-            }
-        });
+    /// Reads the blocks of a range into the cache in the background, as far as they are not there or on their way: those
+    /// that lie next to each other by one GET. When too much of that is going on already, they are read when they are
+    /// asked for.
+    pub(in crate::broker) fn read_ahead(&self, object: ObjectRef, range: ByteRange) {
+        let inner = &self.inner;
+        let mut in_flight = inner.in_flight.lock();
+        let missing = self.keys(object, range);
+        let missing: Vec<_> = missing
+            .filter(|key| !in_flight.contains_key(key) && !inner.cache.may_hold(cached(*key)))
+            .collect();
+        let neighbours = missing.chunk_by(|before, key| before.index + 1 == key.index);
+        for keys in neighbours.flat_map(|keys| keys.chunks(READ_AHEAD_GET_BLOCKS_MAX)) {
+            let permits = u32::try_from(keys.len()).expect("a GET has few blocks");
+            let Ok(permit) = Arc::clone(&inner.ahead).try_acquire_many_owned(permits) else { return };
+            let fetches = inner.get_together(keys, &mut in_flight);
+            tokio::spawn(async move {
+                let _permit = permit;
+                // Whoever needs the blocks will see the error when it asks for them.
+                future::join_all(fetches).await;
+            });
+        }
     }
 
     /// Joins the GET of a block that is under way, or starts one. When everybody who waits for it goes away, it is
@@ -202,13 +247,7 @@ impl Inner {
             if cached_will_do && let Some(block) = self.cache.get(key).await {
                 return Ok(block);
             }
-            let pool = match lane {
-                Lane::Tail => &self.tail,
-                Lane::Replay => &self.replay,
-            };
-            let _permit = pool.acquire().await.expect("the pools are never closed");
-            self.counters.miss();
-            let block = self.read(key).await?;
+            let block = self.get_blocks(key, 1, lane).await?;
             self.cache.insert(cached(key), block.clone());
             Ok(block)
         }
@@ -216,17 +255,59 @@ impl Inner {
         .shared()
     }
 
-    async fn read(&self, key: BlockKey) -> FetchResult {
-        let object = key.object;
+    /// Starts one GET for blocks that lie next to each other and are not on their way.
+    fn get_together(self: &Arc<Self>, keys: &[BlockKey], in_flight: &mut InFlightMap) -> Vec<Fetch> {
+        let Some(first) = keys.first().copied() else { return Vec::new() };
+        let (inner, count) = (Arc::clone(self), keys.len());
+        let whole = async move { inner.get_blocks(first, count, Lane::Replay).await }.boxed().shared();
+        let fetch = |(place, key): (usize, &BlockKey)| {
+            self.counters.ahead();
+            let number = self.fetches.fetch_add(1, Ordering::Relaxed);
+            let fetch = Arc::clone(self).cut(whole.clone(), place, *key, number);
+            if let Some(weak) = fetch.downgrade() {
+                in_flight.insert(*key, (number, weak));
+            }
+            fetch
+        };
+        keys.iter().enumerate().map(fetch).collect()
+    }
+
+    /// A block of those that one GET reads.
+    fn cut(self: Arc<Self>, whole: Fetch, place: usize, key: BlockKey, number: u64) -> Fetch {
+        let entry = InFlight { inner: Arc::clone(&self), key, number };
+        async move {
+            let _entry = entry;
+            let whole = whole.await?;
+            let start = (place as u64 * self.block_bytes).min(whole.len() as u64);
+            let end = (start + self.block_bytes).min(whole.len() as u64);
+            // A copy: a slice that is kept would keep the others' bytes too.
+            let block =
+                slice(&whole, start, end).map(|block| Bytes::copy_from_slice(&block)).unwrap_or_default();
+            self.cache.insert(cached(key), block.clone());
+            Ok(block)
+        }
+        .boxed()
+        .shared()
+    }
+
+    /// Reads a block and the next ones behind it from the store; fewer bytes only where the object ends.
+    async fn get_blocks(&self, first: BlockKey, count: usize, lane: Lane) -> FetchResult {
+        let pool = match lane {
+            Lane::Tail => &self.tail,
+            Lane::Replay => &self.replay,
+        };
+        let _permit = pool.acquire().await.expect("the pools are never closed");
+        self.counters.miss(count);
+        let object = first.object;
         let path = (self.locate)(object).ok_or_else(|| StoreError::Missing(format!("{object:?}")))?;
-        let start = u64::from(key.index) * self.block_bytes;
-        let range = ByteRange { start, len: self.block_bytes };
-        let block = self.store.get_up_to(&path, range).await?;
-        if key.index == 0 {
-            header::check(self.cluster, object, &block)
+        let start = u64::from(first.index) * self.block_bytes;
+        let range = ByteRange { start, len: self.block_bytes * count as u64 };
+        let bytes = self.store.get_up_to(&path, range).await?;
+        if first.index == 0 {
+            header::check(self.cluster, object, &bytes)
                 .map_err(|what| StoreError::Damaged(path.to_string(), what))?;
         }
-        Ok(block)
+        Ok(bytes)
     }
 }
 
@@ -253,6 +334,18 @@ fn cached(key: BlockKey) -> BlockKey {
         return BlockKey { object: ObjectRef::Entry(LogPosition(0)), ..key };
     }
     key
+}
+
+fn slice(block: &Bytes, from: u64, to: u64) -> Option<Bytes> {
+    let (from, to) = (usize::try_from(from).ok()?, usize::try_from(to).ok()?);
+    (from <= to && to <= block.len()).then(|| block.slice(from..to))
+}
+
+fn ends_early(object: ObjectRef, range: ByteRange) -> StoreError {
+    StoreError::Damaged(
+        format!("{object:?} at byte {}", range.start),
+        "it ends before its records do".to_owned(),
+    )
 }
 
 fn index_of(position: u64, block_bytes: u64) -> u32 {
@@ -354,15 +447,51 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn reading_ahead_is_bounded_and_fills_the_cache() {
         let bucket = Bucket::new();
-        bucket.put(&segment(SegmentId(1), &[40_000])).await;
+        let bytes = bucket.put(&segment(SegmentId(1), &[40_000])).await;
         let blocks = blocks(&bucket);
-        for index in 0..20 {
-            blocks.read_ahead(key_of(1, index));
-        }
+        blocks.read_ahead(ObjectRef::Segment(SegmentId(1)), ByteRange { start: 0, len: 20 << 10 });
         tokio::time::sleep(GET_DELAY * 30).await;
-        assert_eq!(bucket.gets(), READ_AHEAD_MAX as u64);
-        blocks.get(key_of(1, 0), Lane::Tail).await.expect("a block");
-        assert_eq!(bucket.gets(), READ_AHEAD_MAX as u64, "it was in the cache");
+        let ahead = READ_AHEAD_BLOCKS_MAX as u64;
+        let gets = ahead / READ_AHEAD_GET_BLOCKS_MAX as u64;
+        assert_eq!((bucket.gets(), blocks.counters().counts().read_ahead), (gets, ahead));
+        for index in 0..u32::try_from(ahead).expect("few") {
+            let block = blocks.get(key_of(1, index), Lane::Tail).await.expect("a block");
+            let start = index as usize * 1024;
+            assert_eq!(block, bytes.slice(start..start + 1024), "block {index}");
+        }
+        assert_eq!(bucket.gets(), gets, "they were in the cache");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reading_ahead_leaves_out_what_is_there_and_ends_with_the_object() {
+        let bucket = Bucket::new();
+        let bytes = bucket.put(&segment(SegmentId(1), &[5_500])).await;
+        let blocks = blocks(&bucket);
+        let object = ObjectRef::Segment(SegmentId(1));
+        blocks.get(key_of(1, 2), Lane::Tail).await.expect("a block");
+        assert_eq!(bucket.gets(), 1);
+        blocks.read_ahead(object, ByteRange { start: 0, len: 7 << 10 });
+        // Whoever wants a block that is being read ahead waits for that.
+        let wanted = blocks.get(key_of(1, 4), Lane::Tail);
+        assert_eq!(wanted.await, Ok(bytes.slice(4096..5120)));
+        tokio::time::sleep(GET_DELAY * 4).await;
+        assert_eq!(bucket.gets(), 3, "blocks 0 and 1, and those behind 2");
+        let last = blocks.get(key_of(1, 5), Lane::Tail).await;
+        assert_eq!(last, Ok(bytes.slice(5120..)), "it is short");
+        blocks.read_ahead(object, ByteRange { start: 0, len: 6 << 10 });
+        tokio::time::sleep(GET_DELAY * 4).await;
+        assert_eq!(bucket.gets(), 3, "all is there");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn reading_ahead_that_fails_is_forgotten() {
+        let bucket = Bucket::new();
+        let blocks = blocks(&bucket);
+        blocks.read_ahead(ObjectRef::Segment(SegmentId(1)), ByteRange { start: 0, len: 4 << 10 });
+        tokio::time::sleep(GET_DELAY * 4).await;
+        assert!(blocks.inner.in_flight.lock().is_empty(), "nothing is under way any more");
+        let bytes = bucket.put(&segment(SegmentId(1), &[100])).await;
+        assert_eq!(blocks.get(key_of(1, 0), Lane::Tail).await, Ok(bytes));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct ReadCounters {
     hits: AtomicU64,
     misses: AtomicU64,
+    gets: AtomicU64,
     merged: AtomicU64,
     read_ahead: AtomicU64,
     damaged: AtomicU64,
@@ -20,6 +21,8 @@ pub struct ReadCounts {
     pub hits: u64,
     /// Blocks that were read from the store.
     pub misses: u64,
+    /// GETs that read them, each one block or some that lie next to each other.
+    pub gets: u64,
     /// Blocks that another reader was reading from the store already.
     pub merged: u64,
     /// Blocks that were read before anybody asked for them.
@@ -38,6 +41,7 @@ impl ReadCounters {
         ReadCounts {
             hits: load(&self.hits),
             misses: load(&self.misses),
+            gets: load(&self.gets),
             merged: load(&self.merged),
             read_ahead: load(&self.read_ahead),
             damaged: load(&self.damaged),
@@ -49,8 +53,10 @@ impl ReadCounters {
         self.hits.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn miss(&self) {
-        self.misses.fetch_add(1, Ordering::Relaxed);
+    /// One GET reads some blocks.
+    pub(super) fn miss(&self, blocks: usize) {
+        self.gets.fetch_add(1, Ordering::Relaxed);
+        self.misses.fetch_add(blocks as u64, Ordering::Relaxed);
     }
 
     pub(super) fn merge(&self) {

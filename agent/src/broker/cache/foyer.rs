@@ -136,6 +136,10 @@ impl BlockCache for FoyerCache {
         }
     }
 
+    fn may_hold(&self, key: BlockKey) -> bool {
+        self.cache.contains(&StoredKey::from(key))
+    }
+
     fn insert(&self, key: BlockKey, block: Bytes) {
         self.cache.insert(StoredKey::from(key), StoredBlock(block));
     }

@@ -20,7 +20,7 @@ pub use self::{
     foyer::FoyerCache,
     plain::PlainCache,
 };
-pub(in crate::broker) use blocks::{BlockLimits, Blocks, Lane, locate};
+pub(in crate::broker) use blocks::{BlockLimits, Blocks, Lane, Source, locate};
 pub(in crate::broker) use recent::Recent;
 pub(in crate::broker) use warm::Warmer;
 
@@ -45,6 +45,9 @@ pub struct BlockKey {
 pub trait BlockCache: Send + Sync + fmt::Debug {
     /// The block, when it is here.
     async fn get(&self, key: BlockKey) -> Option<Bytes>;
+
+    /// Whether the block seems to be here. What is kept outside memory may turn out to be another one, or damaged.
+    fn may_hold(&self, key: BlockKey) -> bool;
 
     /// Keeps a block.
     fn insert(&self, key: BlockKey, block: Bytes);
@@ -88,7 +91,9 @@ mod tests {
     async fn honours_the_contract(cache: &dyn BlockCache) {
         let entry = BlockKey { object: ObjectRef::Entry(LogPosition(7)), index: 0 };
         assert_eq!(cache.get(key(0)).await, None);
+        assert!(!cache.may_hold(key(0)), "an empty cache");
         cache.insert(key(0), block(0));
+        assert!(cache.may_hold(key(0)), "just inserted");
         cache.insert(entry, block(1));
         assert_eq!(cache.get(key(0)).await, Some(block(0)));
         assert_eq!(cache.get(entry).await, Some(block(1)), "an entry and a segment of one number differ");

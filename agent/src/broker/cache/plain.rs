@@ -27,6 +27,10 @@ impl BlockCache for PlainCache {
         self.kept.lock().get(key)
     }
 
+    fn may_hold(&self, key: BlockKey) -> bool {
+        self.kept.lock().holds(key)
+    }
+
     fn insert(&self, key: BlockKey, block: Bytes) {
         let bytes = block.len();
         self.kept.lock().insert(key, block, bytes);

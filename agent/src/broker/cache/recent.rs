@@ -34,6 +34,11 @@ impl<K: Copy + Ord, V: Clone> Recent<K, V> {
         Some(value)
     }
 
+    /// Whether the value is here; no use of it.
+    pub(in crate::broker) fn holds(&self, key: K) -> bool {
+        self.values.contains_key(&key)
+    }
+
     /// Keeps a value in place of what was there.
     pub(in crate::broker) fn insert(&mut self, key: K, value: V, cost: usize) {
         self.remove(key);

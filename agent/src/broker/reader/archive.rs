@@ -16,16 +16,17 @@ use futures::{StreamExt, TryStreamExt, stream};
 use parking_lot::Mutex;
 
 use super::run::PlacedBatch;
-use crate::broker::cache::{Blocks, Lane, Recent};
+use crate::broker::cache::{Blocks, Lane, Recent, Source};
 
 /// Memory for footers, in bytes: those of a few thousand files.
 const FOOTERS_BYTES_MAX: usize = 64 << 20;
 
-/// Blocks of one file that are asked for at once.
-const BLOCKS_AT_ONCE: usize = 4;
+/// Ranges of one file that are asked for at once.
+const RANGES_AT_ONCE: usize = 4;
 
-/// Bytes behind what a reader has read that are read ahead.
-const READ_AHEAD_BYTES: u64 = 8 << 20;
+/// A file is read ahead in parts of this many bytes, each when the one before is read by half: so that a reader in
+/// order makes one GET a part.
+const READ_AHEAD_BYTES: u64 = 16 << 20;
 
 /// Archive files as record batches.
 #[derive(Debug)]
@@ -95,9 +96,7 @@ impl Archives {
             batches.push(PlacedBatch { base, last, batch: found.batch });
         }
         if source.lane == Lane::Replay && end > 0 {
-            let ahead =
-                ByteRange { start: end, len: READ_AHEAD_BYTES.min(run.range.end().saturating_sub(end)) };
-            self.blocks.keys(run.object, ahead).for_each(|key| self.blocks.read_ahead(key));
+            self.blocks.read_ahead(run.object, ahead(end, run.range.end()));
         }
         Ok(ReadSpan { batches, is_complete: scan.is_complete() })
     }
@@ -140,10 +139,10 @@ impl Archives {
                 Step::End => return Ok(None),
                 Step::Needs(ranges) => {
                     *end = ranges.iter().map(|range| range.end).max().unwrap_or(*end);
-                    let mut bytes = Vec::with_capacity(ranges.len());
-                    for range in &ranges {
-                        bytes.push(self.bytes(object, range.clone(), source).await?);
-                    }
+                    // Futures in a list: a closure in the stream would keep callers' futures from being `Send`.
+                    let reads: Vec<_> =
+                        ranges.iter().map(|range| self.bytes(object, range.clone(), source)).collect();
+                    let bytes = stream::iter(reads).buffered(RANGES_AT_ONCE).try_collect().await?;
                     reader.push(ranges, bytes).map_err(|error| unreadable(object, &error))?;
                 }
             }
@@ -175,25 +174,8 @@ impl Archives {
 
     /// A range of a file's bytes, copied only when it lies in more than one block.
     async fn bytes(&self, object: ObjectRef, range: Range<u64>, source: Source) -> Result<Bytes, StoreError> {
-        let block_bytes = self.blocks.block_bytes();
-        let whole = ByteRange { start: range.start, len: range.end - range.start };
-        let parts: Vec<Bytes> = stream::iter(self.blocks.keys(object, whole))
-            .map(|key| async move {
-                let block = if source.again {
-                    self.blocks.get_again(key, source.lane).await?
-                } else {
-                    self.blocks.get(key, source.lane).await?
-                };
-                let start = u64::from(key.index) * block_bytes;
-                let (from, to) = (whole.start.saturating_sub(start), (whole.end() - start).min(block_bytes));
-                let (from, to) = (usize::try_from(from).ok(), usize::try_from(to).ok());
-                let part = from.zip(to).filter(|(from, to)| from <= to && *to <= block.len());
-                part.map(|(from, to)| block.slice(from..to)).ok_or_else(|| damaged(object, "it is too short"))
-            })
-            .buffered(BLOCKS_AT_ONCE)
-            .try_collect()
-            .await?;
-        match <[Bytes; 1]>::try_from(parts) {
+        let range = ByteRange { start: range.start, len: range.end - range.start };
+        match <[Bytes; 1]>::try_from(self.blocks.read(object, range, source).await?) {
             Ok([part]) => Ok(part),
             Err(parts) => {
                 let mut whole = BytesMut::with_capacity(parts.iter().map(Bytes::len).sum());
@@ -204,18 +186,17 @@ impl Archives {
     }
 }
 
+/// What is to be read ahead by a reader that has read up to `end`, of a span that goes up to `span_end`.
+fn ahead(end: u64, span_end: u64) -> ByteRange {
+    let part = (end + READ_AHEAD_BYTES / 2) / READ_AHEAD_BYTES * READ_AHEAD_BYTES;
+    let start = part.max(end).min(span_end);
+    ByteRange { start, len: (part + READ_AHEAD_BYTES).min(span_end).saturating_sub(start) }
+}
+
 /// What the state knows of a file: its topic, its size, and its end.
 fn facts(state: &State, archive: ArchiveId) -> Option<(TopicId, u64, Tail)> {
     let (topic, file) = state.archive_file(archive)?;
     Some((topic, file.bytes, Tail { bytes: file.tail_bytes, checksum: file.tail_checksum }))
-}
-
-/// Where bytes come from.
-#[derive(Clone, Copy, Debug)]
-struct Source {
-    lane: Lane,
-    /// From the store, whatever the cache says.
-    again: bool,
 }
 
 fn damaged(object: ObjectRef, what: &str) -> StoreError {
@@ -228,4 +209,32 @@ fn unreadable(object: ObjectRef, error: &ReadError) -> StoreError {
 
 fn bad_footer(object: ObjectRef, error: &FooterError) -> StoreError {
     damaged(object, &error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_in_order_makes_few_gets() {
+        const BLOCK: u64 = 4 << 20;
+        let span_end = (64 << 20) + 12_345;
+        for step in [10_000, 300_000, 5_000_000] {
+            let (mut there, mut gets) = (BTreeSet::new(), 0);
+            for start in (0..span_end).step_by(usize::try_from(step).expect("small")) {
+                // What the reader needs now and what is read ahead, as the blocks do it.
+                let end = (start + step).min(span_end);
+                gets += (start / BLOCK..end.div_ceil(BLOCK)).filter(|at| there.insert(*at)).count() as u64;
+                let range = ahead(end, span_end);
+                let missing =
+                    (range.start / BLOCK..range.end().div_ceil(BLOCK)).filter(|at| there.insert(*at));
+                gets += u64::from(missing.count() > 0);
+            }
+            assert!(gets <= 7, "{gets} GETs in steps of {step}");
+            assert_eq!(there.len() as u64, span_end.div_ceil(BLOCK), "all is read");
+        }
+        assert_eq!(ahead(span_end, span_end).len, 0);
+    }
 }

@@ -10,7 +10,7 @@ use ebb_protocol::planted::{Bug, is_planted};
 use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use ebb_metastore::{Metastore, MetastoreError, command::ObjectRef, state::BatchCoordinates};
+use ebb_metastore::{Metastore, MetastoreError, state::BatchCoordinates};
 use ebb_protocol::{batch::RecordBatch, ids::Offset};
 use ebb_segment::store::StoreError;
 use futures::{StreamExt, stream};
@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::{
     archive::ReadSpan,
-    plan::{Plan, RunsToRead, Step},
+    plan::{Plan, RunsToRead, Step, is_archived},
     reply::{ReplyBudget, ReplyShare},
 };
 use super::{
@@ -197,7 +197,7 @@ impl Reader {
         let mut reply = Reply::new(&runs);
         let mut gap_to = None;
         // How much an archive file gives is known when it is read, and only then whether more is wanted.
-        let has_archive = runs.runs.iter().any(|run| matches!(run.object, ObjectRef::Archive(_)));
+        let has_archive = runs.runs.iter().any(is_archived);
         let at_once = if has_archive { 1 } else { RUNS_AT_ONCE };
         // Futures in a list: a closure in the stream would keep callers' futures from being `Send`.
         let reads: Vec<_> = runs.runs.iter().map(|run| self.read_run(run, &runs, lane)).collect();
@@ -222,10 +222,8 @@ impl Reader {
         }
         drop(read);
         if lane == Lane::Replay {
-            let ahead = runs.ahead.iter().filter(|run| !matches!(run.object, ObjectRef::Archive(_)));
-            for key in ahead.flat_map(|run| self.blocks.keys(run.object, run.range)) {
-                self.blocks.read_ahead(key);
-            }
+            let ahead = runs.ahead.iter().filter(|run| !is_archived(run));
+            ahead.for_each(|run| self.blocks.read_ahead(run.object, run.range));
         }
         Ok((ReadBatches { head, records: share.keep(reply.bytes) }, gap_to))
     }
@@ -236,7 +234,7 @@ impl Reader {
         runs: &RunsToRead,
         lane: Lane,
     ) -> Result<ReadSpan, StoreError> {
-        if !matches!(run.object, ObjectRef::Archive(_)) {
+        if !is_archived(run) {
             let batches = read_run(&self.blocks, run, lane).await?;
             return Ok(ReadSpan { batches, is_complete: true });
         }

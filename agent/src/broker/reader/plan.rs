@@ -96,21 +96,31 @@ impl RunsToRead {
         all.min(if self.at_least_one { self.bytes_max.max(first) } else { self.bytes_max })
     }
 
-    /// Whether the reader is so close to the tail that this reading brings it there.
+    /// Whether the reader is so close to the tail that this reading, or the next, brings it there. An archive file may
+    /// hold far more than that.
     pub(super) fn is_tail(&self) -> bool {
         let last = self.ahead.last().or(self.runs.last());
-        last.is_none_or(|run| run.last.plus(1) >= self.head.high_watermark)
+        let close = self.bytes_max.saturating_add(LOOK_AHEAD_BYTES);
+        last.is_none_or(|run| {
+            run.last.plus(1) >= self.head.high_watermark
+                && (!is_archived(run) || bytes_from(run, &self.read) <= close)
+        })
     }
+}
+
+/// Whether a run lies in an archive file: then its records are known only when it is read.
+pub(super) fn is_archived(run: &BatchCoordinates) -> bool {
+    matches!(run.object, ObjectRef::Archive(_))
 }
 
 /// The most bytes that the batches of a run may have. What columns in an archive file come to is not known before.
 fn bytes_at_most(run: &BatchCoordinates) -> u64 {
-    if matches!(run.object, ObjectRef::Archive(_)) { u64::MAX } else { run.range.len }
+    if is_archived(run) { u64::MAX } else { run.range.len }
 }
 
 /// The most bytes that the first batch of a run may have.
 fn batches_at_most(run: &BatchCoordinates) -> u64 {
-    if matches!(run.object, ObjectRef::Archive(_)) { ARCHIVE_BATCH_BYTES } else { run.range.len }
+    if is_archived(run) { ARCHIVE_BATCH_BYTES } else { run.range.len }
 }
 
 fn step(state: &State, read: &Read, room: u64, first: bool) -> Step {

@@ -10,12 +10,8 @@ use ebb_protocol::{
     ids::Offset,
 };
 use ebb_segment::store::StoreError;
-use futures::{StreamExt, TryStreamExt, stream};
 
-use crate::broker::cache::{Blocks, Lane};
-
-/// Blocks of one run that are asked for at once.
-const BLOCKS_AT_ONCE: usize = 4;
+use crate::broker::cache::{Blocks, Lane, Source};
 
 /// Bytes that tell a batch's length.
 const LENGTH_PREFIX_BYTES: usize = 17;
@@ -41,11 +37,11 @@ pub(in crate::broker) async fn read_run(
     run: &BatchCoordinates,
     lane: Lane,
 ) -> Result<Vec<PlacedBatch>, StoreError> {
-    let first = load(blocks, run, lane, false).await.and_then(|bytes| place(run, bytes));
+    let first = load(blocks, run, Source { lane, again: false }).await.and_then(|bytes| place(run, bytes));
     let Err(StoreError::Damaged(object, what)) = first else { return first };
     blocks.counters().damage();
     tracing::warn!(object, what, "stored bytes are damaged; reading them from the store again");
-    let second = load(blocks, run, lane, true).await.and_then(|bytes| place(run, bytes));
+    let second = load(blocks, run, Source { lane, again: true }).await.and_then(|bytes| place(run, bytes));
     if let Err(StoreError::Damaged(object, what)) = &second {
         tracing::error!(object, what, "records cannot be read: the store's bytes are damaged");
     }
@@ -56,27 +52,9 @@ pub(in crate::broker) async fn read_run(
 async fn load(
     blocks: &Blocks,
     run: &BatchCoordinates,
-    lane: Lane,
-    again: bool,
+    source: Source,
 ) -> Result<VecDeque<Bytes>, StoreError> {
-    let block_bytes = blocks.block_bytes();
-    stream::iter(blocks.keys(run.object, run.range))
-        .map(|key| async move {
-            let block =
-                if again { blocks.get_again(key, lane).await? } else { blocks.get(key, lane).await? };
-            let block_start = u64::from(key.index) * block_bytes;
-            let from = run.range.start.saturating_sub(block_start);
-            let to = (run.range.end() - block_start).min(block_bytes);
-            slice(&block, from, to).ok_or_else(|| damaged(run, "it ends before its records do"))
-        })
-        .buffered(BLOCKS_AT_ONCE)
-        .try_collect()
-        .await
-}
-
-fn slice(block: &Bytes, from: u64, to: u64) -> Option<Bytes> {
-    let (from, to) = (usize::try_from(from).ok()?, usize::try_from(to).ok()?);
-    (from <= to && to <= block.len()).then(|| block.slice(from..to))
+    blocks.read(run.object, run.range, source).await.map(VecDeque::from)
 }
 
 /// Cuts a run into its batches and gives them their offsets.
