@@ -13,7 +13,7 @@ mod probe;
 use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use ebb_metastore::{Metastore, Submission, command::Command, state::Agent};
+use ebb_metastore::{Metastore, state::Agent};
 use ebb_protocol::ids::AgentId;
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -142,8 +142,7 @@ impl Peers {
             return;
         }
         tracing::info!(agent = %id, broker = known.broker.0, "an agent is silent and put out of the cluster");
-        let seal = Submission { commands: vec![Command::SealAgent { agent: id }], ..Submission::default() };
-        if let Err(error) = self.metastore.submit(seal).await {
+        if let Err(error) = self.metastore.seal(id).await {
             tracing::info!(agent = %id, %error, "a silent agent could not be put out");
         }
     }

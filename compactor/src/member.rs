@@ -4,12 +4,8 @@
 use std::{sync::Arc, time::Duration};
 
 use ebb_metastore::{
-    Metastore, MetastoreConfig, OpenError, Submission,
-    command::{Command, RegisterAgent},
-    entry::ENTRY_VERSION,
+    Metastore, MetastoreConfig, OpenError, RegisterError, command::RegisterAgent, entry::ENTRY_VERSION,
     log::CommitLog,
-    outcome::Outcome,
-    state::State,
 };
 use ebb_protocol::{
     clock::SharedClock,
@@ -30,7 +26,7 @@ pub enum JoinError {
     Metastore(#[from] OpenError),
     /// The compactor could not make itself known.
     #[error("the compactor cannot register: {0}; check that the object store can be written")]
-    Register(String),
+    Register(RegisterError),
 }
 
 /// A process that has joined the cluster to look after its objects. Dropping it stops its replica, as in a crash.
@@ -71,13 +67,7 @@ impl Member {
             zone: String::new(),
             understands: ENTRY_VERSION.into(),
         };
-        let submission = Submission { commands: vec![Command::RegisterAgent(said)], body: Vec::new() };
-        let outcomes = self.metastore.submit(submission).await;
-        match outcomes.map_err(|error| JoinError::Register(error.to_string()))?.pop() {
-            Some(Outcome::AgentRegistered { .. }) => Ok(()),
-            Some(Outcome::Refused(refusal)) => Err(JoinError::Register(refusal.to_string())),
-            _ => Err(JoinError::Register("the metastore gave no answer".to_owned())),
-        }
+        self.metastore.register(said).await.map_err(JoinError::Register)
     }
 
     /// The id under which it writes.
@@ -94,16 +84,12 @@ impl Member {
 
     /// Resolves when it can work no longer: it was put out of the cluster, or its replica has stopped.
     pub async fn ousted(&self) {
-        let mut applied = self.metastore.applied();
-        let live = |state: &State| state.agents().any(|agent| agent.id == self.id);
-        while self.metastore.read(live) && applied.changed().await.is_ok() {}
+        self.metastore.ousted(self.id).await;
     }
 
     /// Takes itself out of the cluster, so that nobody waits for what it had claimed, and closes.
     pub async fn leave(self) {
-        let leave = Submission { commands: vec![Command::SealAgent { agent: self.id }], body: Vec::new() };
-        let left = timeout(CLOSE_MAX, self.metastore.submit(leave)).await;
-        let left = left.is_ok_and(|outcomes| outcomes.is_ok());
+        let left = timeout(CLOSE_MAX, self.metastore.seal(self.id)).await.is_ok_and(|sealed| sealed.is_ok());
         let closed = timeout(CLOSE_MAX, self.metastore.shutdown()).await.is_ok();
         if !(left && closed) {
             tracing::warn!(left, closed, "the shutdown was cut short; nothing is lost");

@@ -15,5 +15,5 @@ pub mod state;
 pub mod watch;
 
 pub use replica::{
-    BodySink, Metastore, MetastoreConfig, MetastoreError, OpenError, Pending, Submission, load,
+    BodySink, Metastore, MetastoreConfig, MetastoreError, OpenError, Pending, RegisterError, Submission, load,
 };

@@ -10,10 +10,9 @@ use std::{
 };
 
 use ebb_metastore::{
-    Metastore, OpenError, Submission,
-    command::{Command, Endpoint, RegisterAgent},
+    Metastore, OpenError, RegisterError,
+    command::{Endpoint, RegisterAgent},
     entry::ENTRY_VERSION,
-    outcome::Outcome,
     state::State,
 };
 use ebb_protocol::{
@@ -88,7 +87,7 @@ pub enum StartError {
     Metastore(#[from] OpenError),
     /// The agent could not make itself known.
     #[error("the agent cannot register: {0}; check that the object store can be written")]
-    Register(String),
+    Register(RegisterError),
     /// A port is in use, or an address may not be bound.
     #[error("{0}")]
     Listen(#[from] ListenError),
@@ -165,9 +164,9 @@ impl Agent {
             config.metastore.clone(),
         )
         .await?;
-        if let Err(error) = register(&metastore, registration).await {
+        if let Err(error) = metastore.register(registration).await {
             metastore.shutdown().await;
-            return Err(error);
+            return Err(StartError::Register(error));
         }
         let cluster = metastore.read(State::cluster);
         let cluster = cluster.expect("opening the metastore founds the cluster");
@@ -285,9 +284,7 @@ impl Agent {
     /// Resolves when this agent can serve no longer: another one has put it out of the cluster, or its replica has
     /// stopped. The process should then shut down, and may start again under a new id.
     pub async fn ousted(&self) {
-        let mut applied = self.broker.metastore().applied();
-        let live = |state: &State| state.agents().any(|agent| agent.id == self.id);
-        while self.broker.metastore().read(live) && applied.changed().await.is_ok() {}
+        self.broker.metastore().ousted(self.id).await;
     }
 
     /// Stops accepting, answers what is in flight, flushes and commits, takes itself out of the cluster, and closes.
@@ -300,9 +297,8 @@ impl Agent {
             self.shared.aborting.cancel();
         }
         let flushed = timeout(FLUSH_MAX, self.broker.drain()).await.is_ok();
-        let leave = Submission { commands: vec![Command::SealAgent { agent: self.id }], body: Vec::new() };
-        let left = timeout(CLOSE_MAX, self.broker.metastore().submit(leave)).await;
-        let left = left.is_ok_and(|outcomes| outcomes.is_ok());
+        let left = timeout(CLOSE_MAX, self.broker.metastore().seal(self.id)).await;
+        let left = left.is_ok_and(|sealed| sealed.is_ok());
         let closed = timeout(CLOSE_MAX, self.broker.shutdown()).await.is_ok();
         if !(flushed && left && closed) {
             tracing::warn!(flushed, left, closed, "the shutdown was cut short; nothing acknowledged is lost");
@@ -370,15 +366,5 @@ fn advertised(
         (Some(bound), None) if bound.ip().is_unspecified() => Err(ListenError::Unadvertised(bound)),
         (Some(bound), None) => Ok(Some(Endpoint { host: bound.ip().to_string(), port: bound.port() })),
         (None, _) => Ok(None),
-    }
-}
-
-async fn register(metastore: &Metastore, registration: RegisterAgent) -> Result<(), StartError> {
-    let commands = vec![Command::RegisterAgent(registration)];
-    let outcomes = metastore.submit(Submission { commands, body: Vec::new() }).await;
-    match outcomes.map_err(|e| StartError::Register(e.to_string()))?.pop() {
-        Some(Outcome::AgentRegistered { .. }) => Ok(()),
-        Some(Outcome::Refused(refusal)) => Err(StartError::Register(refusal.to_string())),
-        _ => Err(StartError::Register("the metastore gave no answer".to_owned())),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use ebb_metastore::command::Command;
 use ebb_protocol::ids::Timestamp;
 use tokio::time::sleep;
 

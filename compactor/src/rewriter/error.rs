@@ -68,9 +68,11 @@ pub enum RewriteError {
 impl RewriteError {
     /// Whether no later window of this process can succeed.
     pub(super) fn is_final(&self) -> bool {
-        use MetastoreError as E;
-        let Self::Metastore(error) = self else { return matches!(self, Self::Refused(Refusal::StaleAgent)) };
-        matches!(error, E::Fenced | E::Closed | E::Diverged(_) | E::Unreadable(..))
+        match self {
+            Self::Metastore(error) => error.is_final(),
+            Self::Refused(refusal) => *refusal == Refusal::StaleAgent,
+            _ => false,
+        }
     }
 
     /// The object whose records the metastore promises and that is missing or damaged: somebody has to look at it,

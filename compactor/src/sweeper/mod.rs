@@ -145,8 +145,6 @@ enum SweepError {
 impl SweepError {
     /// Whether no later pass of this process can succeed.
     fn is_final(&self) -> bool {
-        use MetastoreError as E;
-        let Self::Metastore(error) = self else { return false };
-        matches!(error, E::Fenced | E::Closed | E::Diverged(_) | E::Unreadable(..))
+        matches!(self, Self::Metastore(error) if error.is_final())
     }
 }

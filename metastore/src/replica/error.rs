@@ -45,3 +45,11 @@ pub enum MetastoreError {
     #[error("the metastore is closed")]
     Closed,
 }
+
+impl MetastoreError {
+    /// Whether nothing that this process submits later can succeed.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Fenced | Self::Closed | Self::Diverged(_) | Self::Unreadable(..))
+    }
+}

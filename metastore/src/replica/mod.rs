@@ -5,6 +5,7 @@ mod entries;
 mod error;
 mod flight;
 mod housekeeping;
+mod membership;
 mod open;
 mod shared;
 mod snapshots;
@@ -32,6 +33,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::{
     error::{MetastoreError, OpenError},
+    membership::RegisterError,
     open::load,
     shared::BodySink,
     submission::{Pending, Submission},
@@ -86,8 +88,8 @@ pub struct Metastore {
 
 impl Metastore {
     /// Loads the newest snapshot, replays the rest of the log, founds the cluster if there is none, and starts the
-    /// task that tails and appends. The agent `agent` writes the entries; it registers by submitting
-    /// [`crate::command::Command::RegisterAgent`] first.
+    /// task that tails and appends. The agent `agent` writes the entries; it calls
+    /// [`Metastore::register`] first.
     ///
     /// # Errors
     /// See [`OpenError`].
