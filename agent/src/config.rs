@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use ebb_coordinator::GroupConfig;
 use ebb_metastore::{MetastoreConfig, command::Endpoint};
-use ebb_protocol::frame::FRAME_BYTES_MAX;
+use ebb_protocol::{frame::FRAME_BYTES_MAX, ids::HostId};
 use ebb_segment::store::StoreConfig;
 
 use crate::broker::BrokerConfig;
@@ -29,6 +29,8 @@ pub struct AgentConfig {
     pub insecure_plaintext: bool,
     /// The availability zone; empty when there is one only.
     pub zone: String,
+    /// The host that it runs on: whoever shares it may judge an agent at a loopback address.
+    pub host: Option<HostId>,
     /// What a topic gets that nobody described.
     pub topics: TopicDefaults,
     /// Limits on peers.
@@ -187,6 +189,7 @@ impl AgentConfig {
             tls: TlsConfig::Development { directory },
             insecure_plaintext: false,
             zone: String::new(),
+            host: None,
             topics: TopicDefaults::default(),
             limits: Limits::default(),
             store_requests: StoreConfig::default(),

@@ -3,14 +3,14 @@
 //! cluster, so that its groups and partitions move to live agents within some seconds. Nothing is asked without such a
 //! reason, so an idle agent asks nobody.
 //!
-//! An agent at a loopback address is judged only by those that are at one themselves.
+//! An agent at a loopback address is judged only by those on its own host.
 //!
 //! Safety does not rest on this: an agent that was put out by mistake is refused by `apply`, ends, and may start again.
 //! Knows nothing of groups and of Kafka's messages but for one request, as bytes.
 
 mod probe;
 
-use std::{collections::BTreeMap, fmt, net::IpAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use ebb_metastore::{Metastore, state::Agent};
@@ -153,15 +153,16 @@ impl Peers {
 }
 
 /// Whether an agent cannot be judged from here: it advertises a loopback address, which leads to another host for
-/// each who dials it, and this agent does not, so nothing says that both are on one host.
+/// each who dials it, and is on another host. Where one of both does not know its host, two agents at loopback are
+/// taken to be on one.
 fn is_elsewhere(own: &Agent, other: &Agent) -> bool {
     let address = |agent: &Agent| agent.kafka.as_ref().or(agent.quic.as_ref()).cloned();
-    let is_local = |agent: &Agent| address(agent).is_some_and(|endpoint| is_loopback(&endpoint.host));
-    is_local(other) && !is_local(own)
-}
-
-fn is_loopback(host: &str) -> bool {
-    host.parse::<IpAddr>().map_or_else(|_| host.eq_ignore_ascii_case("localhost"), |ip| ip.is_loopback())
+    let is_local = |agent: &Agent| address(agent).is_some_and(|endpoint| endpoint.is_loopback());
+    let shares_host = match (own.host, other.host) {
+        (Some(own), Some(other)) => own == other,
+        _ => is_local(own),
+    };
+    is_local(other) && !shares_host
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use ebb_metastore::{
 };
 use ebb_protocol::{
     clock::{SharedClock, SystemClock},
-    ids::{AgentId, IdSource, LogPosition},
+    ids::{AgentId, HostId, IdSource, LogPosition},
     random::Random,
 };
 use object_store::{memory::InMemory, path::Path};
@@ -108,15 +108,20 @@ impl Cluster {
 
     /// Registers an agent that says to listen on this host.
     pub(crate) async fn agent(&self, host: &str) -> Member {
-        self.register(Some(Endpoint { host: host.to_owned(), port: 9092 })).await
+        self.agent_on(host, None).await
+    }
+
+    /// The same for one that knows on which host it runs.
+    pub(crate) async fn agent_on(&self, address: &str, host: Option<HostId>) -> Member {
+        self.register(Some(Endpoint { host: address.to_owned(), port: 9092 }), host).await
     }
 
     /// Registers one that listens nowhere, as a compactor of its own.
     pub(crate) async fn unreachable(&self) -> Member {
-        self.register(None).await
+        self.register(None, None).await
     }
 
-    async fn register(&self, kafka: Option<Endpoint>) -> Member {
+    async fn register(&self, kafka: Option<Endpoint>, host: Option<HostId>) -> Member {
         let clock: SharedClock = Arc::new(SystemClock);
         let ids = IdSource::new(clock.clone(), self.seeds.fork());
         let id = ids.agent();
@@ -129,7 +134,8 @@ impl Cluster {
         let (seed, config) = (self.seeds.fork(), MetastoreConfig::default());
         let metastore = Metastore::open(id, line.clone(), objects, clock, ids.clone(), seed, config).await;
         let metastore = metastore.expect("a metastore opens");
-        let register = RegisterAgent { agent: id, kafka, quic: None, zone: String::new(), understands: 1 };
+        let register =
+            RegisterAgent { agent: id, kafka, quic: None, zone: String::new(), understands: 1, host };
         let member = Member { id, metastore, line, ids };
         let outcome = member.run(Command::RegisterAgent(register)).await;
         assert!(matches!(outcome, Outcome::AgentRegistered { .. }), "{outcome:?}");

@@ -66,6 +66,7 @@ impl Member {
             quic: None,
             zone: String::new(),
             understands: ENTRY_VERSION.into(),
+            host: None,
         };
         self.metastore.register(said).await.map_err(JoinError::Register)
     }

@@ -44,6 +44,7 @@ fn main() {
             quic: None,
             zone: String::new(),
             understands: 1,
+            host: None,
         })],
         (0..TOPICS).map(create_topic).collect(),
         (0..PRODUCERS).map(|_| Command::InitProducer { current: None }).collect(),

@@ -12,8 +12,8 @@ use ebb_metastore::{
     entry::{Entry, EntryError, StateHash},
 };
 use ebb_protocol::ids::{
-    AgentEpoch, AgentId, ArchiveId, ByteRange, ClusterId, EntryId, LogPosition, Offset, PartitionIndex,
-    ProducerEpoch, ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
+    AgentEpoch, AgentId, ArchiveId, ByteRange, ClusterId, EntryId, HostId, LogPosition, Offset,
+    PartitionIndex, ProducerEpoch, ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
 };
 use text::{hex, unhex};
 use uuid::Uuid;
@@ -58,6 +58,7 @@ fn commands() -> Vec<Command> {
             quic: endpoint(9093),
             zone: "a".to_owned(),
             understands: 1,
+            host: Some(HostId(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef)),
         }),
         Command::SealAgent { agent: AgentId(0x0190_0000_0000_0000_0000_0000_0000_0003) },
         Command::CreateTopic(CreateTopic {

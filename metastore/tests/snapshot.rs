@@ -17,7 +17,7 @@ use ebb_metastore::{
     state::State,
 };
 use ebb_protocol::ids::{
-    ClusterId, LogPosition, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp,
+    ClusterId, HostId, LogPosition, Offset, PartitionIndex, ProducerEpoch, ProducerId, Timestamp,
 };
 
 use support::{
@@ -28,11 +28,12 @@ use text::{hex, unhex};
 
 const GOLDEN: &str = include_str!("golden/snapshot-v1.hex");
 
-/// Registers an agent that listens on both transports.
+/// Registers an agent that listens on both transports and knows its host.
 fn listening(agent: u128) -> Command {
     let mut command = register(agent, Some(9092));
     if let Command::RegisterAgent(said) = &mut command {
         said.quic = Some(Endpoint { host: "localhost".to_owned(), port: 9093 });
+        said.host = Some(HostId(5));
     }
     command
 }

@@ -353,6 +353,7 @@ fn registration(id: AgentId, bound: &Addresses, config: &AgentConfig) -> Result<
         quic: advertised(bound.quic, config.quic.as_ref())?,
         zone: config.zone.clone(),
         understands: ENTRY_VERSION.into(),
+        host: config.host,
     })
 }
 

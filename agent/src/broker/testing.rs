@@ -193,8 +193,14 @@ impl Cluster {
         .await
         .expect("a metastore opens");
         let quic = Endpoint { host: agent.to_string(), port: 9093 };
-        let register =
-            RegisterAgent { agent, kafka: None, quic: Some(quic), zone: String::new(), understands: 1 };
+        let register = RegisterAgent {
+            agent,
+            kafka: None,
+            quic: Some(quic),
+            zone: String::new(),
+            understands: 1,
+            host: None,
+        };
         let register = Submission { commands: vec![Command::RegisterAgent(register)], body: Vec::new() };
         metastore.submit(register).await.expect("an agent registers");
         let cluster = metastore.read(State::cluster).expect("the cluster is founded");

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use ebb_metastore::command::Command;
-use ebb_protocol::ids::Timestamp;
+use ebb_protocol::ids::{HostId, Timestamp};
 use tokio::time::sleep;
 
 use super::*;
@@ -35,12 +35,15 @@ impl Probe for BlackHole {
 }
 
 async fn two(probe: Arc<dyn Probe>) -> (Member, Member, Arc<Peers>) {
-    two_at("own", "other", probe).await
+    two_at(("own", None), ("other", None), probe).await
 }
 
-async fn two_at(own: &str, other: &str, probe: Arc<dyn Probe>) -> (Member, Member, Arc<Peers>) {
+/// Where an agent says that it listens, and on which host it runs.
+type Place<'a> = (&'a str, Option<HostId>);
+
+async fn two_at(own: Place<'_>, other: Place<'_>, probe: Arc<dyn Probe>) -> (Member, Member, Arc<Peers>) {
     let cluster = Cluster::new();
-    let (own, other) = (cluster.agent(own).await, cluster.agent(other).await);
+    let (own, other) = (cluster.agent_on(own.0, own.1).await, cluster.agent_on(other.0, other.1).await);
     assert_eq!(own.live().await, 2);
     let peers = Peers::new(own.id, own.metastore.clone(), probe, CancellationToken::new());
     (own, other, peers)
@@ -94,10 +97,30 @@ async fn an_agent_at_loopback_is_judged_only_from_loopback() {
         ("127.0.0.1", "10.0.0.1", 1),
         ("10.0.0.2", "10.0.0.1", 1),
     ] {
-        let (judge, _other, peers) = two_at(own, other, Arc::new(Counting::default())).await;
+        let (judge, _other, peers) = two_at((own, None), (other, None), Arc::new(Counting::default())).await;
         peers.look_after_all();
         sleep(Duration::from_secs(5)).await;
         assert_eq!(judge.live().await, left, "{other} judged from {own}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_at_loopback_is_judged_only_from_its_own_host() {
+    let [a, b] = [1, 2].map(|host| Some(HostId(host)));
+    for (own, other, left) in [
+        (("127.0.0.1", a), ("localhost", b), 2),
+        (("127.0.0.1", a), ("localhost", a), 1),
+        (("10.0.0.1", a), ("127.0.0.1", a), 1),
+        (("10.0.0.1", a), ("127.0.0.1", b), 2),
+        (("10.0.0.1", a), ("10.0.0.2", b), 1),
+        (("127.0.0.1", a), ("10.0.0.2", b), 1),
+        (("127.0.0.1", a), ("localhost", None), 1),
+        (("10.0.0.1", None), ("127.0.0.1", b), 2),
+    ] {
+        let (judge, _other, peers) = two_at(own, other, Arc::new(Counting::default())).await;
+        peers.look_after_all();
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(judge.live().await, left, "{other:?} judged from {own:?}");
     }
 }
 

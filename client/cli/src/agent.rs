@@ -15,6 +15,7 @@ use crate::{
     args::{AgentArgs, DevArgs, Tuning},
     compactor,
     config::settle,
+    host,
     output::{self, Failure},
     sweeper,
 };
@@ -80,7 +81,8 @@ pub(crate) async fn agent(args: AgentArgs) -> Result<(), Failure> {
     run(agent).await
 }
 
-async fn start(config: AgentConfig) -> Result<Agent, Failure> {
+async fn start(mut config: AgentConfig) -> Result<Agent, Failure> {
+    config.host = host::id();
     Agent::start(config, environment()).await.map_err(Failure::new)
 }
 

@@ -12,6 +12,7 @@ mod connect;
 mod consume;
 mod fsck;
 mod group;
+mod host;
 mod input;
 mod output;
 mod produce;

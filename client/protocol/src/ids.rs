@@ -277,6 +277,12 @@ ulid_id! {
     ClusterId
 }
 
+/// The host that an agent runs on: agents that tell the same one reach each other at loopback addresses. It is nothing
+/// but equal or different.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct HostId(pub u128);
+
 /// Mints ids that are unique and, within one source, strictly increasing even when the clock goes back.
 #[derive(Clone)]
 pub struct IdSource {

@@ -106,7 +106,7 @@ impl World {
         let node = Node { clock, random, bucket, sweeping, ids, metastore };
         node.set_skew(skew_hours);
         let (zone, understands) = (String::new(), 1);
-        let said = RegisterAgent { agent, kafka: None, quic: None, zone, understands };
+        let said = RegisterAgent { agent, kafka: None, quic: None, zone, understands, host: None };
         let outcome = node.submit(Command::RegisterAgent(said)).await;
         assert!(matches!(outcome, Outcome::AgentRegistered { .. }), "{outcome:?}");
         node

@@ -4,9 +4,11 @@
 mod archive;
 mod groups;
 
+use std::net::IpAddr;
+
 use ebb_protocol::ids::{
-    AgentId, ArchiveId, ByteRange, ClusterId, GroupId, LogPosition, Offset, PartitionIndex, ProducerEpoch,
-    ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
+    AgentId, ArchiveId, ByteRange, ClusterId, GroupId, HostId, LogPosition, Offset, PartitionIndex,
+    ProducerEpoch, ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
 };
 use postcard::{ser_flavors, serialize_with_flavor};
 use serde::{Deserialize, Serialize};
@@ -25,7 +27,8 @@ pub enum Command {
         /// The id that the cluster keeps for ever.
         cluster: ClusterId,
     },
-    /// Makes an agent known. A live agent with the same advertised address is sealed by it.
+    /// Makes an agent known. A live agent with the same advertised address is sealed by it; one at
+    /// loopback on another host has another address.
     RegisterAgent(RegisterAgent),
     /// Puts an agent out: none of its later entries takes effect.
     SealAgent {
@@ -134,6 +137,8 @@ pub struct RegisterAgent {
     pub zone: String,
     /// The newest command version that it understands.
     pub understands: u16,
+    /// The host that it runs on, when it knows.
+    pub host: Option<HostId>,
 }
 
 /// A host and port as clients dial it.
@@ -143,6 +148,15 @@ pub struct Endpoint {
     pub host: String,
     /// Port.
     pub port: u16,
+}
+
+impl Endpoint {
+    /// Whether it leads everybody who dials it to their own host.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let named = || self.host.eq_ignore_ascii_case("localhost");
+        self.host.parse::<IpAddr>().map_or_else(|_| named(), |address| address.is_loopback())
+    }
 }
 
 /// A topic to create.

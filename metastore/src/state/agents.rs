@@ -3,7 +3,7 @@
 use ebb_protocol::planted::{Bug, is_planted};
 use std::collections::{BTreeMap, VecDeque};
 
-use ebb_protocol::ids::{AgentEpoch, AgentId, BrokerId, Timestamp};
+use ebb_protocol::ids::{AgentEpoch, AgentId, BrokerId, HostId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -38,6 +38,8 @@ pub struct Agent {
     clock: Timestamp,
     /// The state's clock as this agent alone would have moved it since it registered.
     reckoned: Timestamp,
+    /// The host that it runs on, when it knows.
+    pub host: Option<HostId>,
 }
 
 impl Agent {
@@ -46,6 +48,15 @@ impl Agent {
     #[must_use]
     pub fn listens(&self) -> bool {
         self.kafka.is_some() || self.quic.is_some()
+    }
+
+    /// Whether a newcomer has taken over one of its addresses. One at loopback is another address on another host.
+    fn is_replaced_by(&self, said: &RegisterAgent) -> bool {
+        let elsewhere = matches!((self.host, said.host), (Some(own), Some(other)) if own != other);
+        let same = |own: &Option<Endpoint>, other: &Option<Endpoint>| {
+            own == other && own.as_ref().is_some_and(|at| !(elsewhere && at.is_loopback()))
+        };
+        same(&self.kafka, &said.kafka) || same(&self.quic, &said.quic)
     }
 
     /// Counts the time since its last entry, by its own clock. A clock that was set back counts for nothing until it
@@ -116,12 +127,8 @@ impl Agents {
 
     /// Makes an agent live that is not, and seals those whose addresses it has taken over.
     pub(crate) fn register(&mut self, said: &RegisterAgent, entry: &Entry, now: Timestamp) -> &Agent {
-        let same = |a: &Option<Endpoint>, b: &Option<Endpoint>| a.is_some() && a == b;
-        let replaced: Vec<BrokerId> = self
-            .live()
-            .filter(|agent| same(&agent.kafka, &said.kafka) || same(&agent.quic, &said.quic))
-            .map(|agent| agent.broker)
-            .collect();
+        let replaced: Vec<BrokerId> =
+            self.live().filter(|agent| agent.is_replaced_by(said)).map(|agent| agent.broker).collect();
         for broker in &replaced {
             self.seal_broker(*broker);
         }
@@ -147,6 +154,7 @@ impl Agents {
             last_entry: now,
             clock: entry.time,
             reckoned: now,
+            host: said.host,
         };
         self.live.entry(broker).or_insert(agent)
     }

@@ -1,12 +1,12 @@
 //! Agents: registration, broker ids, sealing, and whose entries count.
 
 use ebb_metastore::{
-    command::Command,
+    command::{Command, Endpoint},
     limits::{AGENTS_MAX, CLOCK_STEP_MAX_MS},
     outcome::{Outcome, Refusal},
     state::State,
 };
-use ebb_protocol::ids::{AgentEpoch, AgentId, BrokerId, ClusterId, LogPosition};
+use ebb_protocol::ids::{AgentEpoch, AgentId, BrokerId, ClusterId, HostId, LogPosition};
 
 use crate::support::{World, create_topic, entry, refused, register};
 
@@ -50,6 +50,32 @@ fn broker_ids_are_the_lowest_free_and_stay_with_an_address() {
     assert_eq!(one(&mut world, 6, 0, 0, register(6, None)), registered(0, 6));
     assert_eq!(live(&world.state), [(0, 6), (1, 5), (2, 3), (3, 4)]);
     assert_eq!(world.state.understood(), Some(1));
+}
+
+#[test]
+fn an_address_at_loopback_is_another_one_on_another_host() {
+    let at = |agent: u128, address: &str, host: Option<u128>| {
+        let mut command = register(agent, Some(9_092));
+        if let Command::RegisterAgent(said) = &mut command {
+            said.kafka = Some(Endpoint { host: address.to_owned(), port: 9_092 });
+            said.host = host.map(HostId);
+        }
+        command
+    };
+    for (address, first, second, replaced) in [
+        ("127.0.0.1", Some(1), Some(2), false),
+        ("localhost", Some(1), Some(2), false),
+        ("127.0.0.1", Some(1), Some(1), true),
+        ("127.0.0.1", Some(1), None, true),
+        ("127.0.0.1", None, Some(2), true),
+        ("10.0.0.1", Some(1), Some(2), true),
+    ] {
+        let mut world = World::default();
+        one(&mut world, 1, 0, 0, at(1, address, first));
+        one(&mut world, 2, 0, 0, at(2, address, second));
+        let expect = if replaced { vec![(0, 2)] } else { vec![(0, 1), (1, 2)] };
+        assert_eq!(live(&world.state), expect, "{address} on {first:?} and {second:?}");
+    }
 }
 
 #[test]

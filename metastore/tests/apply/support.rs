@@ -127,7 +127,14 @@ pub(crate) fn entry(agent: u128, epoch: u64, number: u64, commands: Vec<Command>
 pub(crate) fn register(agent: u128, port: Option<u16>) -> Command {
     let kafka = port.map(|port| Endpoint { host: "localhost".to_owned(), port });
     let (zone, understands) = (String::new(), 1);
-    Command::RegisterAgent(RegisterAgent { agent: AgentId(agent), kafka, quic: None, zone, understands })
+    Command::RegisterAgent(RegisterAgent {
+        agent: AgentId(agent),
+        kafka,
+        quic: None,
+        zone,
+        understands,
+        host: None,
+    })
 }
 
 pub(crate) fn topic(number: u128) -> TopicId {

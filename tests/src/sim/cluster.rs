@@ -367,6 +367,7 @@ fn registration(agent: AgentId, slot: usize) -> Submission {
         quic: None,
         zone: String::new(),
         understands: ENTRY_VERSION.into(),
+        host: None,
     };
     Submission { commands: vec![Command::RegisterAgent(said)], body: Vec::new() }
 }

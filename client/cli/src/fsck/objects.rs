@@ -217,7 +217,7 @@ mod tests {
     fn state(topic: TopicId, archive: ArchiveId) -> State {
         let mut state = State::default();
         let (zone, understands) = (String::new(), 1);
-        let said = RegisterAgent { agent: AGENT, kafka: None, quic: None, zone, understands };
+        let said = RegisterAgent { agent: AGENT, kafka: None, quic: None, zone, understands, host: None };
         apply(&mut state, Command::RegisterAgent(said));
         let name = TopicName::new("t").expect("it is legal");
         apply(

@@ -125,6 +125,7 @@ impl Node {
             quic: None,
             zone: String::new(),
             understands: 1,
+            host: None,
         };
         self.submit(Command::RegisterAgent(register)).await
     }

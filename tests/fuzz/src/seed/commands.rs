@@ -63,6 +63,7 @@ fn steps() -> Vec<Step> {
             quic: endpoint(9093),
             zone: "a".to_owned(),
             understands: 1,
+            host: None,
         })
     };
     vec![

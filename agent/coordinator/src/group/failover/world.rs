@@ -81,7 +81,7 @@ impl World {
         };
         let kafka = Some(Endpoint { host: "localhost".to_owned(), port: 9092 });
         let (zone, understands) = (String::new(), 1);
-        let register = RegisterAgent { agent: AGENT, kafka, quic: None, zone, understands };
+        let register = RegisterAgent { agent: AGENT, kafka, quic: None, zone, understands, host: None };
         let Outcome::AgentRegistered { epoch, .. } = world.apply(Command::RegisterAgent(register)) else {
             panic!("the agent is not registered");
         };

@@ -95,7 +95,8 @@ pub(super) async fn agent(log: Arc<dyn CommitLog>, now: Timestamp, random: &Rand
     let metastore =
         Metastore::open(agent, log, snapshots, clock, ids.clone(), random.fork(), metastore_config());
     let metastore = metastore.await.expect("a sound log opens");
-    let register = RegisterAgent { agent, kafka: None, quic: None, zone: String::new(), understands: 1 };
+    let register =
+        RegisterAgent { agent, kafka: None, quic: None, zone: String::new(), understands: 1, host: None };
     submit(&metastore, Command::RegisterAgent(register)).await;
     (metastore, ids)
 }
