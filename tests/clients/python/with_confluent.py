@@ -59,7 +59,9 @@ class Member:
 
     def __init__(self, options):
         settings = {"bootstrap.servers": options.bootstrap, "group.id": options.group,
-                    "auto.offset.reset": "earliest", "enable.auto.commit": False, "group.protocol": options.protocol}
+                    "auto.offset.reset": "earliest", "enable.auto.commit": False, "group.protocol": options.protocol,
+                    # When all brokers that it knows have died it may hang for good.
+                    "topic.metadata.refresh.interval.ms": 1000}
         if options.protocol == "classic":
             settings |= {"heartbeat.interval.ms": 300, "session.timeout.ms": options.session,
                          "partition.assignment.strategy": options.assignor or "range,roundrobin"}
