@@ -8,7 +8,7 @@ use std::time::Duration;
 use ebb_metastore::{
     command::{
         BatchFacts, BatchProducer, BodyPlace, ClassicGroup, Command, CommitFence, CommitOffsets,
-        CommitSegment, CommittedOffset, CreateTopic, GroupChange, RegisterAgent, Run, UpdateGroup,
+        CommitSegment, CommittedOffset, CreateTopic, Endpoint, GroupChange, RegisterAgent, Run, UpdateGroup,
     },
     entry::Entry,
     outcome::Outcome,
@@ -40,7 +40,8 @@ fn main() {
     let set_up = [
         vec![Command::RegisterAgent(RegisterAgent {
             agent: AgentId(1),
-            kafka: None,
+            // One that listens nowhere coordinates no group.
+            kafka: Some(Endpoint { host: "agent.example".to_owned(), port: 9092 }),
             quic: None,
             zone: String::new(),
             understands: 1,
