@@ -64,6 +64,13 @@ pub struct RowGroup {
     pub has_raw: bool,
 }
 
+impl RowGroup {
+    /// What a row takes before compression, on average, in bytes; at least 1.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        (self.logical_bytes / self.rows.max(1) as u64).max(1)
+    }
+}
+
 /// What a file says of itself.
 #[derive(Clone, Debug)]
 pub struct Footer {

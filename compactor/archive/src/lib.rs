@@ -22,8 +22,8 @@
 //! that order. A question mark marks a column that may be null.
 //!
 //! A batch is made anew from the rows that share `batch_base_offset`. What the columns cannot hold (header keys that
-//! are not UTF-8, a timestamp past the year 294,246, records that cannot be read) is not lost: such a batch lies whole
-//! in `raw_batch` of its first row, and consumers get those bytes.
+//! are not UTF-8, a timestamp past the year 294,246, records that cannot be read or are larger than 8 MiB) is not lost:
+//! such a batch lies whole in `raw_batch` of its first row, and consumers get those bytes.
 
 mod checksums;
 mod footer;

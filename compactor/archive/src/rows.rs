@@ -23,6 +23,9 @@ use crate::{
 
 /// What a row takes beside its key, value and headers, roughly, in bytes.
 const ROW_OVERHEAD_BYTES: usize = 64;
+/// Keys, values and headers of a record that columns hold, in bytes. A batch that is made anew is not compressed, so a
+/// larger record, which came in a small batch, might be more than a consumer takes; its batch is kept whole.
+pub(crate) const RECORD_BYTES_MAX: usize = 8 << 20;
 
 /// Rows that wait to be written.
 #[derive(Debug)]
@@ -102,7 +105,14 @@ impl Rows {
             Ok(records) => {
                 for (index, record) in records.iter().enumerate() {
                     let raw_batch = (index == 0).then(|| &**batch.bytes());
-                    self.push_row(partition, &header, record, Beside { raw_batch, error: None });
+                    let bytes = bytes_of(record);
+                    if bytes <= RECORD_BYTES_MAX {
+                        self.push_row(partition, &header, record, Beside { raw_batch, error: None });
+                        continue;
+                    }
+                    let bare = Record { key: None, value: None, headers: Vec::new(), ..*record };
+                    let error = format!("a record of {bytes} bytes is too large for columns");
+                    self.push_row(partition, &header, &bare, Beside { raw_batch, error: Some(&error) });
                 }
                 chain.add_raw(batch);
             }
@@ -122,6 +132,7 @@ impl Rows {
         let value_fits = self.value_type == ValueType::Binary
             || record.value.as_ref().is_none_or(|value| str::from_utf8(value).is_ok());
         value_fits
+            && bytes_of(record) <= RECORD_BYTES_MAX
             && micros(record.timestamp).is_some()
             && record.headers.iter().all(|header| str::from_utf8(&header.key).is_ok())
     }
@@ -149,12 +160,7 @@ impl Rows {
         self.base_sequence.append_value(header.base_sequence.0);
         self.value_error.append_option(beside.error);
         self.raw_batch.append_option(beside.raw_batch);
-        let header_bytes = |header: &Header| header.key.len() + header.value.as_ref().map_or(0, Bytes::len);
-        self.bytes += ROW_OVERHEAD_BYTES
-            + record.key.as_ref().map_or(0, Bytes::len)
-            + value.map_or(0, Bytes::len)
-            + record.headers.iter().map(header_bytes).sum::<usize>()
-            + beside.raw_batch.map_or(0, <[u8]>::len);
+        self.bytes += ROW_OVERHEAD_BYTES + bytes_of(record) + beside.raw_batch.map_or(0, <[u8]>::len);
         self.len += 1;
     }
 
@@ -209,6 +215,14 @@ struct Beside<'a> {
     raw_batch: Option<&'a [u8]>,
     /// Why the batch's records cannot be read.
     error: Option<&'a str>,
+}
+
+/// What a record's key, value and headers take, in bytes.
+fn bytes_of(record: &Record) -> usize {
+    let header_bytes = |header: &Header| header.key.len() + header.value.as_ref().map_or(0, Bytes::len);
+    record.key.as_ref().map_or(0, Bytes::len)
+        + record.value.as_ref().map_or(0, Bytes::len)
+        + record.headers.iter().map(header_bytes).sum::<usize>()
 }
 
 /// A timestamp in microseconds, if it has them.

@@ -23,8 +23,10 @@ use crate::{
     schema::{Column, MICROS},
 };
 
-/// Rows are decoded in pieces of this many.
-const DECODE_ROWS: usize = 1_024;
+/// Rows are decoded in pieces of at most this many ...
+const DECODE_ROWS_MAX: usize = 1_024;
+/// ... and of about this many bytes.
+const DECODE_BYTES: u64 = 1 << 20;
 /// The columns of which batches are made.
 const BATCH_COLUMNS: [Column; 11] = [
     Column::Offset,
@@ -132,7 +134,7 @@ impl Scan {
         while let Some(group) =
             self.footer.groups().get(self.groups.start).filter(|_| !self.groups.is_empty())
         {
-            if self.bytes_left == 0 || group.first >= self.to {
+            if group.first >= self.to {
                 return Ok(false);
             }
             let index = self.groups.start;
@@ -163,8 +165,8 @@ impl Scan {
             // Where offsets have gaps this is the beginning of a page, of which some rows may be wanted.
             (self.footer.row_of(index, self.to) + crate::writer::OFFSET_PAGE_ROWS_MAX).min(group.rows)
         };
-        let average = (group.logical_bytes / group.rows.max(1) as u64).max(1);
-        let rows = usize::try_from(self.bytes_left / average).unwrap_or(usize::MAX).saturating_add(1);
+        let rows = self.bytes_left / group.row_bytes();
+        let rows = usize::try_from(rows).unwrap_or(usize::MAX).saturating_add(1);
         if group.has_raw { wanted } else { wanted.min(start.saturating_add(rows)) }
     }
 }
@@ -174,6 +176,10 @@ impl Steps for Scan {
 
     fn step(&mut self) -> Result<Step<Found>, ReadError> {
         loop {
+            // Rows may be larger than the average of their row group: what is too much is not given.
+            if self.bytes_left == 0 {
+                return Ok(Step::End);
+            }
             if let Some(found) = self.rebuild.pop() {
                 self.bytes_left = self.bytes_left.saturating_sub(found.batch.bytes().len() as u64);
                 return Ok(Step::Item(found));
@@ -215,6 +221,8 @@ impl RowDecoder {
         columns: impl Iterator<Item = Column>,
     ) -> Result<Self, ParquetError> {
         let metadata = footer.metadata().clone();
+        let row_bytes = footer.groups().get(group).map_or(1, RowGroup::row_bytes);
+        let at_once = usize::try_from(DECODE_BYTES / row_bytes).unwrap_or(DECODE_ROWS_MAX);
         let mask = ProjectionMask::roots(metadata.parquet_schema(), columns.map(Column::root));
         let selection =
             RowSelection::from(vec![RowSelector::skip(rows.start), RowSelector::select(rows.len())]);
@@ -222,7 +230,7 @@ impl RowDecoder {
             .with_row_groups(vec![group])
             .with_row_selection(selection)
             .with_projection(mask)
-            .with_batch_size(DECODE_ROWS)
+            .with_batch_size(at_once.clamp(1, DECODE_ROWS_MAX))
             .build()?;
         Ok(Self { checksums: footer.checksums().clone(), decoder })
     }
@@ -244,12 +252,12 @@ impl RowDecoder {
     }
 }
 
-/// Looks for the record of a time, among those of a partition from an offset on.
+/// Looks for the record of a time, among those of a partition at some offsets.
 #[derive(Debug)]
 pub struct TimeScan {
     footer: Arc<Footer>,
     groups: Range<usize>,
-    from: Offset,
+    offsets: Range<Offset>,
     goal: Goal,
     decoder: Option<RowDecoder>,
 }
@@ -266,26 +274,32 @@ enum Goal {
 impl TimeScan {
     /// Looks for the first record whose timestamp is at least `timestamp`.
     #[must_use]
-    pub fn since(footer: Arc<Footer>, partition: PartitionIndex, from: Offset, timestamp: Timestamp) -> Self {
-        Self::new(footer, partition, from, Goal::Since(timestamp))
+    pub fn since(
+        footer: Arc<Footer>,
+        partition: PartitionIndex,
+        offsets: Range<Offset>,
+        timestamp: Timestamp,
+    ) -> Self {
+        Self::new(footer, partition, offsets, Goal::Since(timestamp))
     }
 
     /// Looks for the first of the records with the largest timestamp.
     #[must_use]
-    pub fn latest(footer: Arc<Footer>, partition: PartitionIndex, from: Offset) -> Self {
-        Self::new(footer, partition, from, Goal::Latest(None))
+    pub fn latest(footer: Arc<Footer>, partition: PartitionIndex, offsets: Range<Offset>) -> Self {
+        Self::new(footer, partition, offsets, Goal::Latest(None))
     }
 
-    fn new(footer: Arc<Footer>, partition: PartitionIndex, from: Offset, goal: Goal) -> Self {
+    fn new(footer: Arc<Footer>, partition: PartitionIndex, offsets: Range<Offset>, goal: Goal) -> Self {
         let groups = footer.groups_of(partition);
-        Self { footer, groups, from, goal, decoder: None }
+        Self { footer, groups, offsets, goal, decoder: None }
     }
 
     fn begin_group(&mut self) -> Result<bool, ReadError> {
         for index in self.groups.by_ref() {
             let Some(group) = self.footer.groups().get(index) else { continue };
             let Some(at) = self.goal.at_least() else { continue };
-            if group.last >= self.from && group.max_timestamp.is_some_and(|max| max >= at) {
+            let is_inside = group.last >= self.offsets.start && group.first < self.offsets.end;
+            if is_inside && group.max_timestamp.is_some_and(|max| max >= at) {
                 let rows = self.footer.row_since(index, at)..group.rows;
                 let columns = [Column::Offset, Column::Timestamp].into_iter();
                 self.decoder = Some(RowDecoder::new(&self.footer, index, rows, columns)?);
@@ -307,14 +321,14 @@ impl Goal {
     }
 
     /// Looks at rows. Gives the record when no other one can be it.
-    fn look(&mut self, columns: &Columns, from: Offset) -> Option<(Offset, Timestamp)> {
+    fn look(&mut self, columns: &Columns, wanted: &Range<Offset>) -> Option<(Offset, Timestamp)> {
         let offsets = columns.column_by_name("offset")?.as_primitive_opt::<types::Int64Type>()?;
         let timestamps =
             columns.column_by_name("timestamp")?.as_primitive_opt::<types::TimestampMicrosecondType>()?;
         for row in (0..columns.num_rows()).filter(|row| timestamps.is_valid(*row)) {
             let offset = Offset(offsets.value(row));
             let timestamp = Timestamp(timestamps.value(row).div_euclid(MICROS));
-            if offset < from || self.at_least().is_none_or(|at| timestamp < at) {
+            if !wanted.contains(&offset) || self.at_least().is_none_or(|at| timestamp < at) {
                 continue;
             }
             match self {
@@ -344,7 +358,7 @@ impl Steps for TimeScan {
             match decoder.step()? {
                 Step::Needs(ranges) => return Ok(Step::Needs(ranges)),
                 Step::Item(columns) => {
-                    if let Some(found) = self.goal.look(&columns, self.from) {
+                    if let Some(found) = self.goal.look(&columns, &self.offsets) {
                         return Ok(Step::Item(found));
                     }
                 }

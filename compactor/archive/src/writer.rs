@@ -29,6 +29,8 @@ const CHUNK_BYTES_MAX: usize = 1 << 20;
 const CHUNK_ROWS_MAX: usize = 8_192;
 /// A row group ends at this many rows, however small they are.
 const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
+/// And when its rows take this many times its size before compression: readers may hold a large part of them.
+const ROW_GROUP_RATIO_MAX: usize = 16;
 /// Rows of a page of offsets: where offsets have gaps, a fetch reads at most this many rows too many.
 pub(crate) const OFFSET_PAGE_ROWS_MAX: usize = 1_024;
 /// How many values the encoders take before they look at the size of a page.
@@ -101,7 +103,7 @@ pub enum WriteError {
     Parquet(#[from] ParquetError),
 }
 
-/// What a file holds of one partition.
+/// What a file holds of one partition, all of it unless [`ArchiveWriter::end_span`] divided it.
 #[derive(Clone, Debug)]
 pub struct Span {
     /// The partition.
@@ -135,7 +137,11 @@ pub struct ArchiveWriter {
     writer: ArrowWriter<Vec<u8>>,
     rows: Rows,
     row_group_bytes: usize,
+    /// What the rows of the open row group take before compression, roughly, in bytes.
+    uncompressed_bytes: usize,
     spans: Vec<Span>,
+    /// What comes next begins a span, whatever its partition.
+    span_ended: bool,
     rows_written: u64,
 }
 
@@ -151,7 +157,9 @@ impl ArchiveWriter {
             writer,
             rows: Rows::new(settings.value_type),
             row_group_bytes: settings.row_group_bytes,
+            uncompressed_bytes: 0,
             spans: Vec::new(),
+            span_ended: false,
             rows_written: 0,
         })
     }
@@ -171,11 +179,17 @@ impl ArchiveWriter {
             // Only here, behind a whole batch: none spans two row groups.
             if self.writer.in_progress_size() >= self.row_group_bytes
                 || self.writer.in_progress_rows() >= ROW_GROUP_ROWS_MAX
+                || self.uncompressed_bytes >= self.row_group_bytes.saturating_mul(ROW_GROUP_RATIO_MAX)
             {
-                self.writer.flush()?;
+                self.end_row_group()?;
             }
         }
         Ok(())
+    }
+
+    /// Has the next batch begin a new span, with row groups of its own, even if it is of the same partition.
+    pub fn end_span(&mut self) {
+        self.span_ended = true;
     }
 
     /// What the file takes so far, in bytes: what is written, and what the open row group will come to.
@@ -189,8 +203,7 @@ impl ArchiveWriter {
     /// # Errors
     /// The encoders' errors.
     pub fn finish(mut self) -> Result<Archive, WriteError> {
-        self.write_rows()?;
-        self.writer.flush()?;
+        self.end_row_group()?;
         self.writer.sync().map_err(ParquetError::from)?;
         let data = self.writer.inner();
         let (data_bytes, checksums) = (data.len(), Checksums::of(data).encode());
@@ -205,16 +218,17 @@ impl ArchiveWriter {
     fn begin_span(&mut self, partition: PartitionIndex, batch: &RecordBatch) -> Result<(), WriteError> {
         let offset = batch.base_offset();
         if let Some(last) = self.spans.last() {
-            if last.partition == partition && offset >= last.next {
+            let goes_on = last.partition == partition && offset >= last.next;
+            if goes_on && !self.span_ended {
                 return Ok(());
             }
-            if partition <= last.partition {
+            if !goes_on && partition <= last.partition {
                 let last = format!("partition {}, offset {}", last.partition, last.next);
                 return Err(WriteError::Order { partition, offset, last });
             }
-            self.write_rows()?;
-            self.writer.flush()?;
+            self.end_row_group()?;
         }
+        self.span_ended = false;
         self.spans.push(Span {
             partition,
             first: offset,
@@ -225,7 +239,15 @@ impl ArchiveWriter {
         Ok(())
     }
 
+    fn end_row_group(&mut self) -> Result<(), WriteError> {
+        self.write_rows()?;
+        self.writer.flush()?;
+        self.uncompressed_bytes = 0;
+        Ok(())
+    }
+
     fn write_rows(&mut self) -> Result<(), WriteError> {
+        self.uncompressed_bytes += self.rows.bytes();
         self.rows_written += self.rows.len() as u64;
         self.writer.write(&self.rows.take()?)?;
         Ok(())

@@ -321,9 +321,10 @@ fn offsets_are_found_by_time() {
         }
     };
     let (partition, since) = (PartitionIndex(0), Timestamp);
-    let find_from = |from, at| run(TimeScan::since(footer.clone(), partition, Offset(from), since(at)));
+    let all = |from| Offset(from)..Offset(i64::MAX);
+    let find_from = |from, at| run(TimeScan::since(footer.clone(), partition, all(from), since(at)));
     let find = |timestamp| find_from(0, timestamp);
-    let latest = |from| run(TimeScan::latest(footer.clone(), partition, Offset(from)));
+    let latest = |from| run(TimeScan::latest(footer.clone(), partition, all(from)));
     assert_eq!(find(0), Some((0, 0)));
     assert_eq!(find(1), Some((1, 2)));
     assert_eq!(find(700), Some((300, 700)));
@@ -335,6 +336,86 @@ fn offsets_are_found_by_time() {
     assert_eq!(latest(0), Some((1_498, 3_495)));
     assert_eq!(latest(1_499), Some((1_499, -1)));
     assert_eq!(latest(1_500), None);
+    let below = |to| run(TimeScan::latest(footer.clone(), partition, Offset(4)..Offset(to)));
+    assert_eq!((below(10), below(8), below(4)), (Some((9, 21)), Some((7, 16)), None));
+    assert_eq!(run(TimeScan::since(footer.clone(), partition, Offset(0)..Offset(300), since(700))), None);
+}
+
+/// A batch that is kept whole, because its header's key is no text.
+fn odd_batch(base: i64) -> RecordBatch {
+    batch(base, Compression::None, &[(base, &[b'o'; 100])], Some(b"\xff"))
+}
+
+#[test]
+fn no_more_is_given_than_is_wanted() {
+    let large = [b'v'; 20_000];
+    let tiny = (10..4_000).map(|base| batch(base, Compression::None, &[(base, b"")], None));
+    let others = (4_000..4_200).map(|base| batch(base, Compression::None, &[(base, &large[..])], None));
+    // First in one row group with batches that are kept whole, then in one of plain ones.
+    for odd in [10, 0] {
+        let whole = (0..odd).map(odd_batch);
+        let batches: Vec<_> =
+            whole.chain(tiny.clone()).chain(others.clone()).map(|batch| (PartitionIndex(0), batch)).collect();
+        let archive = write(Settings::default(), &batches);
+        let footer = footer(&archive);
+        assert_eq!(footer.groups().len(), 1);
+        let file = Bytes::from(archive.bytes);
+        for from in [0, 9, 2_000, 3_900, 4_100] {
+            let found = read(&file, &footer, 0, from..i64::MAX, 50_000);
+            let bytes: usize = found.iter().map(|batch| batch.bytes().len()).sum();
+            assert!((50_000..75_000).contains(&bytes), "{bytes} bytes from offset {from}, {odd} kept whole");
+            assert_eq!(found[0].base_offset(), Offset(from.max(10 - odd)));
+        }
+    }
+}
+
+#[test]
+fn a_row_group_ends_however_well_its_rows_compress() {
+    let zeros = [0; 100_000];
+    let batches: Vec<_> = (0..40)
+        .map(|base| (PartitionIndex(0), batch(base, Compression::None, &[(1, &zeros)], None)))
+        .collect();
+    let archive = write(Settings { row_group_bytes: 100_000, ..Settings::default() }, &batches);
+    let footer = footer(&archive);
+    assert!(footer.groups().len() > 1 && archive.bytes.len() < 100_000, "{:?}", footer.groups());
+    let back = read(&archive.bytes.into(), &footer, 0, 0..i64::MAX, u64::MAX);
+    assert!(back.iter().eq(batches.iter().map(|(_, batch)| batch)));
+}
+
+#[test]
+fn a_record_that_is_too_large_for_columns_is_kept_whole() {
+    let zeros = vec![0; (8 << 20) + 1];
+    let large = batch(0, Compression::Gzip, &[(1, b"before"), (2, &zeros), (3, b"behind")], None);
+    assert!(large.bytes().len() < 100_000, "it compresses well");
+    let plain = batch(3, Compression::None, &[(4, &zeros[1..])], None);
+    let archive =
+        write(Settings::default(), &[&large, &plain].map(|batch| (PartitionIndex(0), batch.clone())));
+    assert_eq!(archive.rows, 4);
+    let footer = footer(&archive);
+    assert!(footer.groups()[0].logical_bytes < 9 << 20, "the large value is in no column");
+    let back = read(&archive.bytes.into(), &footer, 0, 0..i64::MAX, u64::MAX);
+    assert_eq!(back, [large, plain]);
+}
+
+#[test]
+fn a_partition_may_have_several_spans() {
+    let one = |base, at| batch(base, Compression::None, &[(at, b"a"), (at + 1, b"b")], None);
+    let mut writer = ArchiveWriter::new(IDENTITY, Settings::default()).expect("the settings are known");
+    let mut append = |base, at| writer.append(PartitionIndex(0), &one(base, at)).expect("it follows");
+    append(0, 50);
+    append(2, 40);
+    writer.end_span();
+    writer.append(PartitionIndex(0), &one(10, 90)).expect("it follows");
+    writer.end_span();
+    assert!(writer.append(PartitionIndex(0), &one(11, 0)).is_err(), "a new span may not go back");
+    let archive = writer.finish().expect("the file can be written");
+    let spans: Vec<_> = archive.spans.iter().map(|span| (span.first.0, span.next.0)).collect();
+    assert_eq!(spans, [(0, 4), (10, 12)]);
+    let footer = footer(&archive);
+    let groups: Vec<_> = footer.groups().iter().map(|group| (group.first.0, group.last.0)).collect();
+    assert_eq!(groups, [(0, 3), (10, 11)], "none reaches over a gap");
+    let back = read(&archive.bytes.into(), &footer, 0, 1..i64::MAX, u64::MAX);
+    assert_eq!(records(&back).iter().map(|record| record.offset.0).collect::<Vec<_>>(), [1, 2, 3, 10, 11]);
 }
 
 #[test]

@@ -72,8 +72,7 @@ impl Archives {
     ) -> Result<ReadSpan, StoreError> {
         let first = self.read_once(run, wanted, Source { lane, again: false }).await;
         let Err(StoreError::Damaged(object, what)) = first else { return first };
-        self.blocks.counters().damage();
-        tracing::warn!(object, what, "stored bytes are damaged; reading them from the store again");
+        self.again(&object, &what);
         self.read_once(run, wanted, Source { lane, again: true }).await
     }
 
@@ -113,15 +112,35 @@ impl Archives {
         from: Offset,
         at: Option<Timestamp>,
     ) -> Result<Option<(Offset, Timestamp)>, StoreError> {
-        let source = Source { lane: Lane::Replay, again: false };
+        let again =
+            |again| self.find_time_once(run, partition, from, at, Source { lane: Lane::Replay, again });
+        let first = again(false).await;
+        let Err(StoreError::Damaged(object, what)) = first else { return first };
+        self.again(&object, &what);
+        again(true).await
+    }
+
+    async fn find_time_once(
+        &self,
+        run: &BatchCoordinates,
+        partition: PartitionIndex,
+        from: Offset,
+        at: Option<Timestamp>,
+        source: Source,
+    ) -> Result<Option<(Offset, Timestamp)>, StoreError> {
         let footer = self.footer(run.object, source).await?;
-        let from = from.max(run.base);
+        let offsets = from.max(run.base)..run.last.plus(1);
         let mut scan = match at {
-            Some(at) => TimeScan::since(footer, partition, from, at),
-            None => TimeScan::latest(footer, partition, from),
+            Some(at) => TimeScan::since(footer, partition, offsets, at),
+            None => TimeScan::latest(footer, partition, offsets),
         };
-        let found = self.advance(run.object, &mut scan, source, &mut 0).await?;
-        Ok(found.filter(|(offset, _)| *offset <= run.last))
+        self.advance(run.object, &mut scan, source, &mut 0).await
+    }
+
+    /// Takes note that bytes are damaged, and will be read from the store once more.
+    fn again(&self, object: &str, what: &str) {
+        self.blocks.counters().damage();
+        tracing::warn!(object, what, "stored bytes are damaged; reading them from the store again");
     }
 
     /// Gives a reader the bytes that it asks for until it has found something; `None` at its end. `end` becomes the
