@@ -87,6 +87,11 @@ impl RewriteError {
         }
     }
 
+    /// Whether it says nothing of the other topics of the window.
+    pub(super) fn spares_others(&self) -> bool {
+        matches!(self, Self::Write { .. } | Self::Verify { .. } | Self::Footer(_) | Self::Read(_))
+    }
+
     /// Whether the same may succeed when the bytes are read once more.
     pub(super) fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Footer(_) | Self::Read(_) | Self::Verify { .. })

@@ -1,6 +1,6 @@
 //! Reads the objects of a window into memory, each once. Knows nothing of what is in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use ebb_metastore::{Metastore, command::ObjectRef, state::BatchCoordinates};
@@ -19,11 +19,19 @@ pub(super) struct Sources<'a> {
     metastore: &'a Metastore,
     store: &'a SegmentStore,
     requests: &'a RequestPace,
-    objects: BTreeMap<ObjectRef, (ByteRange, Bytes)>,
+    objects: BTreeMap<ObjectRef, Source>,
+    /// Objects that were read twice.
+    again: BTreeSet<ObjectRef>,
 }
 
+/// The bytes of an object, as far as they are needed; or why the store does not have them.
+type Source = Result<(ByteRange, Bytes), StoreError>;
+
 impl<'a> Sources<'a> {
-    /// Reads the objects to which rows refer, each with one request.
+    /// Reads the objects to which rows refer, each with one request. One that is missing or damaged costs its own rows.
+    ///
+    /// # Errors
+    /// [`RewriteError::Source`] when the store does not answer.
     pub(super) async fn read(
         rows: impl Iterator<Item = &BatchCoordinates>,
         metastore: &'a Metastore,
@@ -38,7 +46,8 @@ impl<'a> Sources<'a> {
                 .and_modify(|range| *range = around(*range, row.range))
                 .or_insert(row.range);
         }
-        let mut sources = Self { metastore, store, requests, objects: BTreeMap::new() };
+        let (objects, again) = (BTreeMap::new(), BTreeSet::new());
+        let mut sources = Self { metastore, store, requests, objects, again };
         let get = |(object, range)| sources.get(object, range);
         let gets: Vec<_> = wanted.into_iter().map(get).collect();
         let read = stream::iter(gets).buffer_unordered(in_flight_max.max(1)).try_collect().await?;
@@ -46,39 +55,61 @@ impl<'a> Sources<'a> {
         Ok(sources)
     }
 
-    /// Reads an object once more: its bytes were found to be damaged.
+    /// Reads an object once more, but not a third time: its bytes were found to be damaged.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
     pub(super) async fn read_again(&mut self, object: ObjectRef) -> Result<(), RewriteError> {
-        let Some((range, _)) = self.objects.get(&object) else { return Ok(()) };
-        let (object, found) = self.get(object, *range).await?;
-        self.objects.insert(object, found);
+        let Some(Ok((range, _))) = self.objects.get(&object) else { return Ok(()) };
+        let range = *range;
+        if self.again.insert(object) {
+            let (object, found) = self.get(object, range).await?;
+            self.objects.insert(object, found);
+        }
         Ok(())
     }
 
-    async fn get(
-        &self,
-        object: ObjectRef,
-        range: ByteRange,
-    ) -> Result<(ObjectRef, (ByteRange, Bytes)), RewriteError> {
-        let failed = |error| RewriteError::Source { object, error };
-        let key = locate(self.metastore, object).map_err(failed)?;
-        self.requests.turn().await;
-        let bytes = self.store.get(&key, range).await.map_err(failed)?;
-        Ok((object, (range, bytes)))
+    async fn get(&self, object: ObjectRef, range: ByteRange) -> Result<(ObjectRef, Source), RewriteError> {
+        let found = match locate(self.metastore, object) {
+            Ok(key) => {
+                self.requests.turn().await;
+                self.store.get(&key, range).await
+            }
+            Err(error) => Err(error),
+        };
+        match found {
+            Err(error) if !matches!(error, StoreError::Missing(_) | StoreError::Damaged(..)) => {
+                Err(RewriteError::Source { object, error })
+            }
+            found => Ok((object, found.map(|bytes| (range, bytes)))),
+        }
     }
 
     /// The bytes of a row.
+    ///
+    /// # Errors
+    /// [`RewriteError::Source`] and [`RewriteError::Damaged`].
     pub(super) fn bytes(&self, row: &BatchCoordinates) -> Result<Bytes, RewriteError> {
-        let bytes = self.objects.get(&row.object).and_then(|(range, bytes)| {
-            let from = usize::try_from(row.range.start.checked_sub(range.start)?).ok()?;
-            let to = from.checked_add(usize::try_from(row.range.len).ok()?)?;
-            (to <= bytes.len()).then(|| bytes.slice(from..to))
-        });
+        let bytes = match self.objects.get(&row.object) {
+            Some(Ok((range, bytes))) => cut(*range, bytes, row.range),
+            Some(Err(error)) => {
+                return Err(RewriteError::Source { object: row.object, error: error.clone() });
+            }
+            None => None,
+        };
         bytes.ok_or_else(|| RewriteError::Damaged {
             object: row.object,
             range: row.range,
             why: "it ends before its records do".to_owned(),
         })
     }
+}
+
+/// The part of some bytes, which begin at `held.start` of an object, that lies at `wanted` of it.
+fn cut(held: ByteRange, bytes: &Bytes, wanted: ByteRange) -> Option<Bytes> {
+    let from = usize::try_from(wanted.start.checked_sub(held.start)?).ok()?;
+    let to = from.checked_add(usize::try_from(wanted.len).ok()?)?;
+    (to <= bytes.len()).then(|| bytes.slice(from..to))
 }
 
 fn locate(metastore: &Metastore, object: ObjectRef) -> Result<Path, StoreError> {

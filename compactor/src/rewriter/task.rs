@@ -25,7 +25,7 @@ use super::{
     error::RewriteError,
     pace::RequestPace,
     plan::{Window, windows},
-    window::Workshop,
+    window::{Rewritten, Workshop},
 };
 
 /// The shortest time between two looks at the state.
@@ -52,6 +52,8 @@ pub struct Rewriter {
     claims: ClaimWatch,
     /// Windows that failed, by their first position: where they end, and when they are tried again.
     failed: BTreeMap<LogPosition, (LogPosition, Instant)>,
+    /// Where the last window began, if nothing came of it because all of it had changed meanwhile.
+    in_vain: Option<LogPosition>,
 }
 
 impl Rewriter {
@@ -76,6 +78,7 @@ impl Rewriter {
             config,
             counters: Arc::default(),
             failed: BTreeMap::new(),
+            in_vain: None,
         }
     }
 
@@ -125,7 +128,15 @@ impl Rewriter {
             return Ok(Done::Nothing([Some(due), self.waiting(now)].into_iter().flatten().min()));
         }
         match self.rewrite(window).await {
-            Ok(ControlFlow::Continue(())) => Ok(Done::Window),
+            Ok(ControlFlow::Continue(done)) => {
+                let again = done.is_in_vain() && self.in_vain == Some(window.from);
+                self.in_vain = done.is_in_vain().then_some(window.from);
+                if again {
+                    // Whatever goes on there, it is left alone for a while: no work is repeated without a pause.
+                    self.leave(window);
+                }
+                Ok(Done::Window)
+            }
             // Somebody else was quicker: the next look shows what is left.
             Ok(ControlFlow::Break(())) => Ok(Done::Nothing(Some(now + LOOK_INTERVAL))),
             Err(error) => {
@@ -155,7 +166,7 @@ impl Rewriter {
     }
 
     /// Break: somebody else has the work.
-    async fn rewrite(&self, window: &Window) -> Result<ControlFlow<()>, RewriteError> {
+    async fn rewrite(&self, window: &Window) -> Result<ControlFlow<(), Rewritten>, RewriteError> {
         let work = Work::Window { from: window.from, to: window.to };
         if self.claim(work).await?.is_break() {
             return Ok(ControlFlow::Break(()));
@@ -186,7 +197,7 @@ impl Rewriter {
             bytes = window.bytes,
             "a window was archived"
         );
-        Ok(ControlFlow::Continue(()))
+        Ok(ControlFlow::Continue(done))
     }
 
     /// Claims work, or renews the claim. Break: somebody else has it.
@@ -201,9 +212,13 @@ impl Rewriter {
         }
     }
 
+    fn leave(&mut self, window: &Window) {
+        self.failed.insert(window.from, (window.to, Instant::now() + self.config.retry_after));
+    }
+
     async fn fail(&mut self, window: &Window, error: &RewriteError) {
         self.counters.window_failed();
-        self.failed.insert(window.from, (window.to, Instant::now() + self.config.retry_after));
+        self.leave(window);
         let (from, to) = (window.from.0, window.to.0);
         if let Some(object) = error.lost() {
             // Somebody else may have archived it, and the sweeper deleted it, since this was planned.

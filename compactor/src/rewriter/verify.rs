@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ebb_archive::{Chain, Footer, Scan, Span, Step, Steps, Tail};
 use ebb_protocol::{
     batch::DECOMPRESSED_BYTES_MAX,
-    ids::{ByteRange, Offset, TopicId},
+    ids::{ByteRange, TopicId},
 };
 use ebb_segment::store::SegmentStore;
 use object_store::path::Path;
@@ -48,7 +48,7 @@ pub(super) async fn verify(
             offset: span.first,
             why,
         };
-        let mut scan = Scan::new(footer.clone(), span.partition, Offset(0), Offset(i64::MAX), u64::MAX);
+        let mut scan = Scan::new(footer.clone(), span.partition, span.first, span.next, u64::MAX);
         let mut chain = Chain::default();
         cpu.begin();
         loop {

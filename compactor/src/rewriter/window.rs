@@ -4,15 +4,16 @@
 use std::{collections::BTreeMap, ops::ControlFlow};
 
 use bytes::Bytes;
-use ebb_archive::{Archive, ArchiveWriter, Identity};
+use ebb_archive::{Archive, ArchiveWriter, Footer, Identity, Span};
 use ebb_metastore::{
     Metastore, Submission,
     command::{ArchiveSpan, Command, PublishArchive, Work},
     outcome::{Outcome, Refusal},
     state::{BatchCoordinates, State, fingerprint},
 };
-use ebb_protocol::ids::{
-    ArchiveId, ClusterId, IdSource, LeaderEpoch, PartitionIndex, Timestamp, TopicId, TopicPartition,
+use ebb_protocol::{
+    batch::RecordBatch,
+    ids::{ArchiveId, ByteRange, ClusterId, IdSource, LeaderEpoch, PartitionIndex, TopicId, TopicPartition},
 };
 use ebb_segment::{key, store::SegmentStore};
 use object_store::PutPayload;
@@ -34,6 +35,12 @@ const PARTITIONS_PER_LOOK: usize = 1_000;
 /// The rows of a topic's partitions that a window rewrites.
 type TopicRows = BTreeMap<PartitionIndex, Vec<BatchCoordinates>>;
 
+/// Rows of a partition that lie next to each other, and become one span of a file.
+struct Piece {
+    partition: PartitionIndex,
+    rows: Vec<BatchCoordinates>,
+}
+
 /// What it takes to rewrite a window.
 pub(super) struct Workshop<'a> {
     pub(super) metastore: &'a Metastore,
@@ -54,11 +61,19 @@ pub(super) struct Rewritten {
     pub(super) refused: u64,
 }
 
+impl Rewritten {
+    /// Whether nothing came of the work.
+    pub(super) fn is_in_vain(self) -> bool {
+        self.files == 0 && self.refused > 0
+    }
+}
+
 impl Workshop<'_> {
     /// Rewrites a window. `renew` is called between files, and says whether the claim still holds.
     ///
     /// # Errors
-    /// Any [`RewriteError`]; nothing was published then.
+    /// Any [`RewriteError`]. When it is one that says that records are lost, or that a topic's file could not be written,
+    /// the rest of the window was published.
     pub(super) async fn rewrite<F>(
         &self,
         window: &Window,
@@ -71,15 +86,22 @@ impl Workshop<'_> {
         let rows = topics.values().flat_map(|topic| topic.values().flatten());
         let gets = self.config.gets_in_flight_max;
         let mut sources = Sources::read(rows, self.metastore, self.store, self.requests, gets).await?;
-        let mut commands = Vec::with_capacity(topics.len() + 1);
+        let (mut commands, mut left_out) = (Vec::with_capacity(topics.len() + 1), None);
         for (topic, rows) in topics {
             if renew().await?.is_break() {
                 // What is written so far would come too late; the sweeper deletes it.
                 return Ok(Rewritten::default());
             }
-            commands.push(Command::PublishArchive(self.file(topic, &rows, &mut sources).await?));
+            match self.file(topic, &rows, &mut sources, &mut left_out).await {
+                Ok(file) => commands.extend(file.map(Command::PublishArchive)),
+                Err(error) if error.spares_others() => {
+                    left_out.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        self.publish(window, commands).await
+        let done = self.publish(window, commands).await?;
+        left_out.map_or(Ok(done), Err)
     }
 
     /// The rows that refer to the window's objects, by topic and partition.
@@ -99,16 +121,21 @@ impl Workshop<'_> {
         }
     }
 
-    /// Writes a topic's file, puts it, reads it back, and gives the command that publishes it.
+    /// Writes a topic's file, puts it, reads it back, and gives the command that publishes it: none when there is nothing
+    /// that could be read.
     async fn file(
         &self,
         topic: TopicId,
         rows: &TopicRows,
         sources: &mut Sources<'_>,
-    ) -> Result<PublishArchive, RewriteError> {
+        left_out: &mut Option<RewriteError>,
+    ) -> Result<Option<PublishArchive>, RewriteError> {
         let floor = self.metastore.read(State::sweep_boundary);
         let id = self.ids.archive_since(floor);
-        let archive = self.write(topic, id, rows, sources).await?;
+        let (archive, pieces) = self.write(topic, id, rows, sources, left_out).await?;
+        if pieces.is_empty() {
+            return Ok(None);
+        }
         let key = key::archive_key(topic, id);
         let bytes = archive.bytes.len() as u64;
         self.requests.turn().await;
@@ -119,62 +146,51 @@ impl Workshop<'_> {
             Err(error) if error.is_damage() => verify(&written, self.store, self.requests, &mut cpu).await?,
             verified => verified?,
         };
-        let span = |(partition, rows): (&PartitionIndex, &Vec<BatchCoordinates>)| {
-            let (first, last) = (rows.first()?, rows.last()?);
-            let written = archive.spans.iter().find(|span| span.partition == *partition)?;
-            let groups = footer.partition(*partition);
-            let (start, end) = (groups.first()?.range.start, groups.last()?.range.end());
-            Some(ArchiveSpan {
-                partition: *partition,
-                first: first.base,
-                next: last.last.plus(1),
-                replaces: fingerprint(rows.iter()),
-                rows: written.chain.records(),
-                range: ebb_protocol::ids::ByteRange { start, len: end - start },
-                min_timestamp: groups
-                    .iter()
-                    .filter_map(|group| group.min_timestamp)
-                    .min()
-                    .unwrap_or(Timestamp(-1)),
-                max_timestamp: written.max_timestamp,
-            })
-        };
-        let spans = rows.iter().filter_map(span).collect();
+        let spans = pieces.iter().zip(&archive.spans);
+        let spans = spans.filter_map(|(piece, span)| piece.published(span, &footer)).collect();
         let (tail_bytes, tail_checksum) = (archive.tail.bytes, archive.tail.checksum);
-        Ok(PublishArchive { archive: id, topic, bytes, tail_bytes, tail_checksum, spans })
+        Ok(Some(PublishArchive { archive: id, topic, bytes, tail_bytes, tail_checksum, spans }))
     }
 
-    /// Writes a topic's rows into a file in memory.
+    /// Writes a topic's rows into a file in memory, and says which rows each of its spans holds. Rows that are lost stay
+    /// where they are, and so do those that others have archived: a span never reaches over them.
     async fn write(
         &self,
         topic: TopicId,
         id: ArchiveId,
         rows: &TopicRows,
         sources: &mut Sources<'_>,
-    ) -> Result<Archive, RewriteError> {
+        left_out: &mut Option<RewriteError>,
+    ) -> Result<(Archive, Vec<Piece>), RewriteError> {
         let failed = |error| RewriteError::Write { topic, error };
         let identity = Identity { cluster: self.cluster, topic, object: id };
         let mut writer = ArchiveWriter::new(identity, self.config.layout).map_err(failed)?;
         let mut cpu = CpuPace::new(self.config.cpu_percent_max);
+        let mut pieces: Vec<Piece> = Vec::new();
         for (partition, rows) in rows {
             let epoch = self.metastore.read(|state| state.head(topic, *partition)).map(|head| head.epoch);
             for row in rows {
-                let epoch = epoch.unwrap_or(LeaderEpoch(0));
-                let placed = match place(row, sources.bytes(row)?, epoch) {
-                    Err(error) if error.is_damage() => {
-                        // The way from the store may have changed them.
-                        sources.read_again(row.object).await?;
-                        place(row, sources.bytes(row)?, epoch)?
+                let placed = match placed(row, epoch.unwrap_or(LeaderEpoch(0)), sources).await {
+                    Err(error) if error.lost().is_some() => {
+                        left_out.get_or_insert(error);
+                        continue;
                     }
                     placed => placed?,
                 };
+                match pieces.last_mut().filter(|piece| piece.goes_on(*partition, row)) {
+                    Some(piece) => piece.rows.push(*row),
+                    None => {
+                        writer.end_span();
+                        pieces.push(Piece { partition: *partition, rows: vec![*row] });
+                    }
+                }
                 for batch in placed {
                     writer.append(*partition, &batch).map_err(failed)?;
                     cpu.breathe().await;
                 }
             }
         }
-        writer.finish().map_err(failed)
+        Ok((writer.finish().map_err(failed)?, pieces))
     }
 
     /// Has one entry swap the files in, and give the claim back.
@@ -201,8 +217,56 @@ impl Workshop<'_> {
                 }
             }
         }
-        self.counters.window(window.bytes);
+        if done.files > 0 {
+            self.counters.window(window.bytes);
+        }
         Ok(done)
+    }
+}
+
+/// The batches of a row, each at its place.
+async fn placed(
+    row: &BatchCoordinates,
+    epoch: LeaderEpoch,
+    sources: &mut Sources<'_>,
+) -> Result<Vec<RecordBatch>, RewriteError> {
+    match sources.bytes(row).and_then(|bytes| place(row, bytes, epoch)) {
+        Err(error) if error.is_damage() => {
+            // The way from the store may have changed them.
+            sources.read_again(row.object).await?;
+            place(row, sources.bytes(row)?, epoch)
+        }
+        placed => placed,
+    }
+}
+
+impl Piece {
+    /// Whether a row lies behind its last one, and nothing between them.
+    fn goes_on(&self, partition: PartitionIndex, row: &BatchCoordinates) -> bool {
+        let follows = |last: &BatchCoordinates| last.last.plus(1) == row.base;
+        self.partition == partition && self.rows.last().is_some_and(follows)
+    }
+
+    /// What is published of it, when it was written as `span` into the file with this footer.
+    fn published(&self, span: &Span, footer: &Footer) -> Option<ArchiveSpan> {
+        let (first, last) = (self.rows.first()?, self.rows.last()?);
+        let groups = footer.partition(self.partition).iter();
+        let groups: Vec<_> = groups.filter(|group| (span.first..span.next).contains(&group.first)).collect();
+        let (start, end) = (groups.first()?.range.start, groups.last()?.range.end());
+        // A batch's header states a largest timestamp, which need not be that of its records.
+        let max_timestamp = groups.iter().filter_map(|group| group.max_timestamp).max();
+        let max_timestamp = max_timestamp.map_or(span.max_timestamp, |max| max.max(span.max_timestamp));
+        let min_timestamp = groups.iter().filter_map(|group| group.min_timestamp).min();
+        Some(ArchiveSpan {
+            partition: self.partition,
+            first: first.base,
+            next: last.last.plus(1),
+            replaces: fingerprint(self.rows.iter()),
+            rows: span.chain.records(),
+            range: ByteRange { start, len: end - start },
+            min_timestamp: min_timestamp.unwrap_or(max_timestamp),
+            max_timestamp,
+        })
     }
 }
 

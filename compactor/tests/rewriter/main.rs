@@ -14,12 +14,16 @@ use ebb_metastore::{
     outcome::Outcome,
     state::State,
 };
-use ebb_protocol::ids::{LogPosition, Offset, PartitionIndex};
+use ebb_protocol::{
+    batch::{BatchBuilder, Compression, RecordBatch},
+    ids::{LogPosition, Offset, PartitionIndex, Timestamp, TopicId},
+};
 use ebb_segment::key;
-use object_store::{ObjectStoreExt, path::Path};
+use futures::StreamExt;
+use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::support::{SECOND, World, submit, unarchived};
+use crate::support::{SECOND, Sent, World, submit, unarchived};
 
 #[tokio::test(start_paused = true)]
 async fn a_window_becomes_a_file_a_topic() {
@@ -137,6 +141,96 @@ async fn a_window_with_a_bad_segment_stays_and_the_others_go_on() {
         assert_eq!(rewriter.counters().counts().windows_failed, 1);
         sleep_until(due).await;
         assert!(rewriter.pass(true).await.is_err(), "it is tried again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bad_segment_costs_its_window_nothing_but_its_own_records() {
+    let world = World::new(20);
+    let agent = world.member().await;
+    let (one, two) = (world.create_topic(&agent, 1).await, world.create_topic(&agent, 2).await);
+    world.commit(&agent, &[(one, 0), (one, 0), (two, 0)]).await;
+    let bad = world.commit(&agent, &[(one, 0), (two, 1)]).await;
+    world.commit(&agent, &[(one, 0), (one, 1), (two, 0)]).await;
+    world.bucket.delete(&key::of(bad)).await.expect("memory does not fail");
+    let mut rewriter = world.rewriter(&agent);
+    let failure = rewriter.pass(true).await.expect_err("acknowledged records are lost");
+    assert!(matches!(failure, RewriteError::Source { .. }), "{failure:?}");
+    assert_eq!(unarchived(&agent), [ObjectRef::Segment(bad)], "the others are archived");
+    let lost = |at: (TopicId, PartitionIndex), offset: Offset| {
+        agent.metastore().read(|state| {
+            let rows = state.find(at.0, at.1, offset, 1, 1);
+            rows.first().is_some_and(|row| row.object == ObjectRef::Segment(bad) && row.base <= offset)
+        })
+    };
+    let archived = [world.archived(&agent, one).await, world.archived(&agent, two).await];
+    let archived: Sent = archived.into_iter().flatten().collect();
+    for (at, sent) in &*world.sent.lock() {
+        let sound = sent.iter().filter(|batch| !lost(*at, batch.base_offset()));
+        assert!(sound.eq(archived.get(at).into_iter().flatten()), "{at:?}");
+    }
+    // To try it again costs no file.
+    let files = || async { world.bucket.list(Some(&Path::from(key::ARCHIVE_PREFIX))).count().await };
+    let before = files().await;
+    let Ok(Done::Nothing(Some(due))) = rewriter.pass(true).await else { panic!("it is left alone") };
+    sleep_until(due).await;
+    assert!(rewriter.pass(true).await.is_err(), "it is tried again");
+    assert_eq!((before, files().await), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_have_archived_in_between_stays() {
+    let world = World::new(21);
+    let (agent, other) = (world.member().await, world.member().await);
+    let topic = world.create_topic(&agent, 1).await;
+    world.commit(&agent, &[(topic, 0), (topic, 1)]).await;
+    let work = Work::Window { from: LogPosition(0), to: agent.metastore().read(State::position) };
+    other.metastore().tail_check().await.expect("the bucket is sound");
+    submit(&other, Command::ClaimWork { work, seen: None }, Vec::new()).await;
+    for _ in 0..2 {
+        world.commit(&agent, &[(topic, 0)]).await;
+    }
+    agent.metastore().tail_check().await.expect("the bucket is sound");
+    let mut rewriter = world.rewriter(&agent);
+    assert_eq!(rewriter.pass(true).await.expect("nothing is disturbed"), Done::Window);
+    assert_eq!(unarchived(&agent).len(), 1, "what the other has claimed");
+    // It dies without a trace, and what it had claimed comes together with what is committed now.
+    other.leave().await;
+    world.commit(&agent, &[(topic, 0), (topic, 1)]).await;
+    agent.metastore().tail_check().await.expect("the bucket is sound");
+    assert_eq!(rewriter.pass(true).await.expect("nothing is disturbed"), Done::Window);
+    assert_eq!(rewriter.pass(true).await.expect("nothing is disturbed"), Done::Nothing(None));
+    assert!(world.all_archived(&agent, topic).await);
+    assert_eq!(rewriter.counters().counts().files_refused, 0);
+}
+
+/// A batch whose header states another largest timestamp than that of its records, which is 5,000.
+fn lying_batch(max_timestamp: i64) -> RecordBatch {
+    let mut builder = BatchBuilder::default();
+    builder.append(Timestamp(5_000), None, Some(b"value"), &[]).expect("a small record");
+    let mut bytes = builder.finish(Compression::None, None).expect("there is a record").bytes().to_vec();
+    bytes[35..43].copy_from_slice(&max_timestamp.to_be_bytes());
+    let checksum = crc32c::crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
+    RecordBatch::split_first(&mut bytes.into()).expect("a sound batch")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_may_state_any_largest_timestamp() {
+    for (seed, stated) in (22..).zip([-1, 4_999, 5_000, 5_001, i64::MIN, i64::MAX]) {
+        let world = World::new(seed);
+        let agent = world.member().await;
+        let topic = world.create_topic(&agent, 1).await;
+        world.commit_batch(&agent, topic, lying_batch(stated)).await;
+        let mut rewriter = world.rewriter(&agent);
+        assert_eq!(rewriter.pass(true).await.expect("it is no failure"), Done::Window, "{stated} is stated");
+        assert_eq!(unarchived(&agent), []);
+        let row = agent.metastore().read(|state| state.find(topic, PartitionIndex(0), Offset(0), 1, 1)[0]);
+        assert_eq!(row.max_timestamp.0, stated.max(5_000), "no look-up by time misses the record");
+        let found = &world.archived(&agent, topic).await[&(topic, PartitionIndex(0))];
+        let [batch] = &found[..] else { panic!("{found:?}") };
+        let record = batch.decode(100).expect("it decodes").next().expect("a record").expect("a sound one");
+        assert_eq!((record.offset, record.timestamp), (Offset(0), Timestamp(5_000)));
     }
 }
 

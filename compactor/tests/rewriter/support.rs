@@ -93,7 +93,22 @@ impl World {
 
     /// Puts a segment with a batch for each of these partitions, and commits it.
     pub(crate) async fn commit(&self, member: &Member, at: &[(TopicId, i32)]) -> SegmentId {
-        let segment = self.segment(member, at);
+        self.put(member, self.segment(member, at)).await
+    }
+
+    /// The same with one batch, as it is given.
+    pub(crate) async fn commit_batch(
+        &self,
+        member: &Member,
+        topic: TopicId,
+        batch: RecordBatch,
+    ) -> SegmentId {
+        let cluster = member.metastore().read(State::cluster).expect("it was founded");
+        let batches = [(topic, PartitionIndex(0), batch)];
+        self.put(member, format::build(cluster, self.ids.segment(), &batches).0).await
+    }
+
+    async fn put(&self, member: &Member, segment: Segment) -> SegmentId {
         let bytes: Vec<u8> = segment.pieces.iter().flatten().copied().collect();
         self.bucket.put(&key::of(segment.id), bytes.into()).await.expect("a put in memory");
         let body = BodyPlace::Object { bytes: segment.bytes };
@@ -116,7 +131,7 @@ impl World {
     }
 
     /// A batch of a few records that no other one is equal to.
-    fn batch(&self) -> RecordBatch {
+    pub(crate) fn batch(&self) -> RecordBatch {
         let mut builder = BatchBuilder::default();
         for _ in 0..=self.random.below(4) {
             let value = self.random.next_u128().to_string();
