@@ -23,6 +23,10 @@ pub(crate) enum BenchCommand {
     Groups(GroupsArgs),
     /// Start two agents, kill the coordinator of a group and measure the time until the group is served again
     Failover(ReportArgs),
+    /// Archive events and measure what that costs, what the files come to, and what reading them costs an agent
+    Archive(ArchiveBenchArgs),
+    /// Measure the time to the first record from an arbitrary offset of a topic
+    Seek(SeekArgs),
     /// Start `ebb dev` on an empty directory and measure the time to the first acknowledged record
     Coldstart(ReportArgs),
 }
@@ -178,4 +182,38 @@ pub(crate) struct GroupsArgs {
     pub(crate) rounds: usize,
     #[command(flatten)]
     pub(crate) report: ReportArgs,
+}
+
+/// `ebb bench archive`.
+#[derive(Debug, Args)]
+pub(crate) struct ArchiveBenchArgs {
+    /// Logical megabytes (10^6 bytes of keys and values) of events
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) megabytes: u64,
+    /// Topics among which the events are spread
+    #[arg(long, default_value_t = 1)]
+    pub(crate) topics: usize,
+    /// Partitions of each
+    #[arg(long, default_value_t = 6)]
+    pub(crate) partitions: i32,
+    /// Where the data is kept while it is measured; a temporary directory when absent
+    #[arg(long, value_name = "DIR")]
+    pub(crate) directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+}
+
+/// `ebb bench seek`.
+#[derive(Debug, Args)]
+pub(crate) struct SeekArgs {
+    /// The topic
+    #[arg(long, default_value = "bench")]
+    pub(crate) topic: String,
+    /// Offsets that are looked up in each run
+    #[arg(long, default_value_t = 200)]
+    pub(crate) seeks: u64,
+    #[command(flatten)]
+    pub(crate) report: ReportArgs,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }

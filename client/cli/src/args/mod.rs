@@ -16,8 +16,8 @@ pub(crate) use archive::{
     CompactorArgs, Rewriting,
 };
 pub(crate) use bench::{
-    BenchCommand, CommitsArgs, GroupProtocol, GroupsArgs, LatencyArgs, LoadArgs, ReadArgs, RebalanceArgs,
-    ReportArgs,
+    ArchiveBenchArgs, BenchCommand, CommitsArgs, GroupProtocol, GroupsArgs, LatencyArgs, LoadArgs, ReadArgs,
+    RebalanceArgs, ReportArgs, SeekArgs,
 };
 pub(crate) use group::{GroupArgs, GroupCommand};
 pub(crate) use tunnel::TunnelArgs;

@@ -1,15 +1,18 @@
 //! `ebb bench`: measures what a client sees. Each figure is a median of several runs.
 
+mod archive;
 mod classic;
 mod coldstart;
 mod commits;
 mod consume;
+mod events;
 mod failover;
 mod groups;
 mod latency;
 mod member;
 mod produce;
 mod rebalance;
+mod seek;
 mod server;
 mod stats;
 mod values;
@@ -36,6 +39,8 @@ pub(crate) async fn run(command: BenchCommand) -> Result<(), Failure> {
         BenchCommand::Commits(args) => commits::run(args).await,
         BenchCommand::Groups(args) => groups::run(args).await,
         BenchCommand::Failover(args) => failover::run(args).await,
+        BenchCommand::Archive(args) => archive::run(args).await,
+        BenchCommand::Seek(args) => seek::run(args).await,
         BenchCommand::Coldstart(args) => coldstart::run(args).await,
     }
 }

@@ -9,6 +9,11 @@ use std::{
     time::Duration,
 };
 
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
 use crate::output::Failure;
 
 /// Linux counts the time of processes in hundredths of a second (`USER_HZ`).
@@ -16,12 +21,17 @@ const CLOCK_TICK: Duration = Duration::from_millis(10);
 
 /// A server that is killed when it is no longer needed.
 pub(super) struct Server {
-    process: Child,
+    process: Process,
     /// Where it listens: `quic://HOST:PORT`.
     pub(super) quic: String,
     /// The same over TCP: `kafka://HOST:PORT`.
     pub(super) kafka: String,
+    /// Where its figures are: `HOST:PORT`.
+    http: String,
 }
+
+/// A process that is killed when it is dropped.
+pub(super) struct Process(Child);
 
 /// What a process has used.
 #[derive(Debug, Clone, Copy)]
@@ -38,30 +48,73 @@ impl Server {
     /// Starts `ebb dev` on free ports and waits until it is ready. Its objects are kept in `store`, or in its own
     /// directory.
     pub(super) async fn start(directory: &Path, store: Option<&Path>) -> Result<Self, Failure> {
-        let program = std::env::current_exe().map_err(Failure::with("own path"))?;
-        let mut command = Command::new(program);
+        let mut flags = vec!["--data-dir".to_owned(), directory.display().to_string()];
+        if let Some(store) = store {
+            flags.extend(["--store".to_owned(), format!("file://{}", store.display())]);
+        }
+        Self::start_with(&flags).await
+    }
+
+    /// The same with these flags for `ebb dev`.
+    pub(super) async fn start_with(flags: &[String]) -> Result<Self, Failure> {
+        let mut command = command()?;
         command
             .args(["dev", "--kafka", "127.0.0.1:0", "--quic", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-            .arg("--data-dir")
-            .arg(directory)
+            .args(flags)
             .stdout(Stdio::piped());
-        if let Some(store) = store {
-            command.arg("--store").arg(format!("file://{}", store.display()));
-        }
-        let mut process = command.spawn().map_err(Failure::with("ebb dev"))?;
-        let out = process.stdout.take().ok_or_else(|| Failure::new("ebb dev has no output"))?;
-        // From here on the process is killed whatever happens.
-        let mut server = Self { process, quic: String::new(), kafka: String::new() };
+        let mut process = Process::spawn(command)?;
+        let out = process.0.stdout.take().ok_or_else(|| Failure::new("ebb dev has no output"))?;
         let found = tokio::task::spawn_blocking(move || addresses(BufReader::new(out)));
         let found = found.await.map_err(Failure::new)?;
-        (server.kafka, server.quic) =
-            found.ok_or_else(|| Failure::new("ebb dev ended before it was ready"))?;
-        Ok(server)
+        let [kafka, quic, http] = found.ok_or_else(|| Failure::new("ebb dev ended before it was ready"))?;
+        Ok(Self { process, quic, kafka, http })
     }
 
     /// What the process has used until now.
     pub(super) fn usage(&self) -> Result<Usage, Failure> {
-        let process = Path::new("/proc").join(self.process.id().to_string());
+        self.process.usage()
+    }
+
+    /// The value of one of its figures without labels.
+    pub(super) async fn figure(&self, name: &str) -> Result<u64, Failure> {
+        let failed = Failure::with("the agent's figures");
+        let mut page = String::new();
+        let exchange = async {
+            let mut stream = TcpStream::connect(&self.http).await?;
+            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
+            stream.read_to_string(&mut page).await
+        };
+        exchange.await.map_err(failed)?;
+        let mut values = page.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        values.next().ok_or_else(|| Failure::new(format!("the agent has no figure {name}")))
+    }
+
+    /// Asks the agent to leave its cluster, and waits until it has.
+    pub(super) async fn stop(self) -> Result<(), Failure> {
+        self.process.stop().await
+    }
+}
+
+impl Process {
+    fn spawn(mut command: Command) -> Result<Self, Failure> {
+        command.spawn().map(Self).map_err(Failure::with("starting ebb"))
+    }
+
+    /// Starts `ebb` with these words.
+    pub(super) fn start(words: &[String]) -> Result<Self, Failure> {
+        let mut command = command()?;
+        command.args(words).stdout(Stdio::null()).stderr(Stdio::null());
+        Self::spawn(command)
+    }
+
+    /// Whether the process has ended by itself.
+    pub(super) fn has_ended(&mut self) -> Result<bool, Failure> {
+        Ok(self.0.try_wait().map_err(Failure::with("waiting for ebb"))?.is_some())
+    }
+
+    /// What the process has used until now.
+    pub(super) fn usage(&self) -> Result<Usage, Failure> {
+        let process = Path::new("/proc").join(self.0.id().to_string());
         let read = |name: &str| {
             let path = process.join(name);
             fs::read_to_string(&path).map_err(Failure::with(format!(
@@ -72,22 +125,38 @@ impl Server {
         let usage = parse(&read("status")?, &read("stat")?);
         usage.ok_or_else(|| Failure::new(format!("{} has an unknown form", process.display())))
     }
-}
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have ended by itself; then there is nothing to do.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+    /// Asks the process to end in order, and waits until it has.
+    pub(super) async fn stop(mut self) -> Result<(), Failure> {
+        let asked = Command::new("kill").arg(self.0.id().to_string()).status();
+        asked.map_err(Failure::with("kill"))?;
+        let ended = tokio::task::spawn_blocking(move || self.0.wait());
+        ended.await.map_err(Failure::new)?.map_err(Failure::with("waiting for ebb"))?;
+        Ok(())
     }
 }
 
-/// Where an agent listens over TCP and over QUIC, from what it says when it is ready.
-fn addresses(out: impl BufRead) -> Option<(String, String)> {
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself; then there is nothing to do.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// This program, once more.
+fn command() -> Result<Command, Failure> {
+    Ok(Command::new(std::env::current_exe().map_err(Failure::with("own path"))?))
+}
+
+/// Where an agent listens over TCP, over QUIC and for HTTP, from what it says when it is ready.
+fn addresses(out: impl BufRead) -> Option<[String; 3]> {
     let mut lines = out.lines().map_while(Result::ok);
-    let kafka = lines.find_map(|line| Some(line.trim().strip_prefix("Kafka (TCP)")?.trim().to_owned()))?;
-    let quic = lines.find_map(|line| Some(line.trim().strip_prefix("QUIC")?.trim().to_owned()))?;
-    Some((format!("kafka://{kafka}"), quic))
+    let mut after =
+        |name: &str| lines.find_map(|line| Some(line.trim().strip_prefix(name)?.trim().to_owned()));
+    let (kafka, quic, http) = (after("Kafka (TCP)")?, after("QUIC")?, after("metrics")?);
+    let http = http.trim_start_matches("http://").trim_end_matches("/metrics").to_owned();
+    Some([format!("kafka://{kafka}"), quic, http])
 }
 
 /// Reads proc_pid_status(5) and proc_pid_stat(5).
@@ -111,8 +180,9 @@ mod tests {
 
     #[test]
     fn addresses_are_found_in_what_an_agent_says() {
-        let said = "Ready.\n\n  Kafka (TCP)  127.0.0.1:7\n  QUIC         quic://127.0.0.1:8\n";
-        let expect = ("kafka://127.0.0.1:7".to_owned(), "quic://127.0.0.1:8".to_owned());
+        let said = "Ready.\n\n  Kafka (TCP)  127.0.0.1:7\n  QUIC         quic://127.0.0.1:8\n  metrics      \
+                    http://127.0.0.1:9/metrics\n";
+        let expect = ["kafka://127.0.0.1:7", "quic://127.0.0.1:8", "127.0.0.1:9"].map(str::to_owned);
         assert_eq!(addresses(said.as_bytes()), Some(expect));
         assert_eq!(addresses(&b"ebb: port is taken\n"[..]), None);
     }
