@@ -1,7 +1,10 @@
 //! Consumer groups as far as they must survive: members, assignments, committed offsets; and when they are forgotten.
 //! Which agent coordinates a group is not kept: see `State::coordinator`. Knows nothing of who may change a group.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use ebb_protocol::{
     ids::{GroupId, PartitionIndex, Timestamp, TopicId},
@@ -175,7 +178,9 @@ impl Group {
 /// All groups, and those in them that topics and time take offsets from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Groups {
-    by_id: BTreeMap<GroupId, Group>,
+    /// Copies of the state share them until they are changed: a snapshot is encoded from a copy, and many members
+    /// are not to be in memory twice for it.
+    by_id: BTreeMap<GroupId, Arc<Group>>,
     /// The highest version of the groups that were removed: new ones begin above it.
     removed_version: u64,
     /// The groups with offsets of each topic. Made again from `by_id`, as is the rest.
@@ -198,7 +203,7 @@ impl Groups {
     }
 
     pub(crate) fn get(&self, id: &GroupId) -> Option<&Group> {
-        self.by_id.get(id)
+        self.by_id.get(id).map(Arc::as_ref)
     }
 
     /// Changes a group's members by an update that was judged, which gives their tally. Gives the new version.
@@ -319,9 +324,10 @@ impl Groups {
     /// of its offsets, it does to `by_topic`; the other indices follow.
     fn edit(&mut self, id: &GroupId, edit: impl FnOnce(&mut Group, &mut BTreeSet<(TopicId, GroupId)>)) {
         if !self.by_id.contains_key(id) {
-            self.by_id.insert(id.clone(), Group::default());
+            self.by_id.insert(id.clone(), Arc::default());
         }
         let Some(group) = self.by_id.get_mut(id) else { return };
+        let group = Arc::make_mut(group);
         let (due, bytes) = (group.due(), group.bytes());
         edit(group, &mut self.by_topic);
         self.bytes = self.bytes - bytes + group.bytes();
@@ -339,11 +345,11 @@ impl Groups {
     }
 
     pub(super) fn rebuild(&mut self) {
-        self.by_id.values_mut().for_each(Group::rebuild);
-        self.bytes = self.by_id.values().map(Group::bytes).sum();
-        let due = |(id, group): (&GroupId, &Group)| group.due().map(|due| (due, id.clone()));
+        self.by_id.values_mut().for_each(|group| Arc::make_mut(group).rebuild());
+        self.bytes = self.by_id.values().map(|group| group.bytes()).sum();
+        let due = |(id, group): (&GroupId, &Arc<Group>)| group.due().map(|due| (due, id.clone()));
         self.by_due = self.by_id.iter().filter_map(due).collect();
-        let topics = |(id, group): (&GroupId, &Group)| {
+        let topics = |(id, group): (&GroupId, &Arc<Group>)| {
             group.offsets.keys().map(|topic| (*topic, id.clone())).collect::<Vec<_>>()
         };
         self.by_topic = self.by_id.iter().flat_map(topics).collect();
@@ -359,7 +365,7 @@ impl State {
 
     /// All groups, sorted by name.
     pub fn groups(&self) -> impl Iterator<Item = (&GroupId, &Group)> {
-        self.groups.by_id.iter()
+        self.groups.by_id.iter().map(|(id, group)| (id, group.as_ref()))
     }
 
     /// The offset that a group has committed for a partition, if any.
