@@ -17,6 +17,9 @@ pub struct RewriterConfig {
     pub layout: Settings,
     /// Objects that are read at once.
     pub gets_in_flight_max: usize,
+    /// Files that are put and read back at once, while the next one is written. What they hold in memory comes to no
+    /// more than the files of a window do.
+    pub files_in_flight_max: usize,
     /// The sustained rate of requests to the store, so that it never hurts producers.
     pub requests_per_second_max: f64,
     /// The share of one core that it takes, in percent, averaged over a window.
@@ -36,6 +39,7 @@ impl Default for RewriterConfig {
             window_age: Duration::from_secs(10 * 60),
             layout: Settings::default(),
             gets_in_flight_max: 4,
+            files_in_flight_max: 8,
             requests_per_second_max: 100.0,
             cpu_percent_max: 50,
             claim_timeout: Duration::from_secs(60),

@@ -23,7 +23,7 @@ use super::{
     config::RewriterConfig,
     counters::RewriteCounters,
     error::RewriteError,
-    pace::RequestPace,
+    pace::{CpuPace, RequestPace},
     plan::{Window, windows},
     window::{Rewritten, Workshop},
 };
@@ -187,6 +187,7 @@ impl Rewriter {
             ids: &self.ids,
             config: &self.config,
             requests: &self.requests,
+            cpu: CpuPace::new(self.config.cpu_percent_max),
             counters: &self.counters,
             cluster,
         };

@@ -36,9 +36,13 @@ pub(super) async fn verify(
     file: &Written<'_>,
     store: &SegmentStore,
     requests: &RequestPace,
-    cpu: &mut CpuPace,
+    cpu: &CpuPace,
 ) -> Result<Arc<Footer>, RewriteError> {
     let mut reader = Reader { file, store, requests, piece: None };
+    if file.bytes <= PIECE_BYTES {
+        // One request has all of it.
+        reader.get(0..file.bytes).await?;
+    }
     let tail = reader.get(file.bytes.saturating_sub(file.tail.bytes.into())..file.bytes).await?;
     let footer = Arc::new(Footer::decode(file.bytes, file.tail, tail)?);
     for span in file.spans {
@@ -50,7 +54,7 @@ pub(super) async fn verify(
         };
         let mut scan = Scan::new(footer.clone(), span.partition, span.first, span.next, u64::MAX);
         let mut chain = Chain::default();
-        cpu.begin();
+        let mut stint = cpu.stint();
         loop {
             match scan.step()? {
                 Step::Needs(ranges) => {
@@ -58,7 +62,7 @@ pub(super) async fn verify(
                     for range in &ranges {
                         bytes.push(reader.get(range.clone()).await?);
                     }
-                    cpu.begin();
+                    stint.begin();
                     scan.push(ranges, bytes)?;
                 }
                 Step::Item(found) => {
@@ -71,7 +75,7 @@ pub(super) async fn verify(
                             chain.add_record(timestamps, &record.map_err(|error| failed(error.to_string()))?);
                         }
                     }
-                    cpu.breathe().await;
+                    stint.breathe().await;
                 }
                 Step::End => break,
             }

@@ -1,7 +1,7 @@
 //! Rewrites one window: reads its objects, writes a file a topic, and publishes them. Knows nothing of which window is
 //! due.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{collections::BTreeMap, ops::ControlFlow, pin::pin};
 
 use bytes::Bytes;
 use ebb_archive::{Archive, ArchiveWriter, Footer, Identity, Span};
@@ -16,6 +16,7 @@ use ebb_protocol::{
     ids::{ArchiveId, ByteRange, ClusterId, IdSource, LeaderEpoch, PartitionIndex, TopicId, TopicPartition},
 };
 use ebb_segment::{key, store::SegmentStore};
+use futures::{Stream, StreamExt, stream};
 use object_store::PutPayload;
 
 use super::{
@@ -41,6 +42,26 @@ struct Piece {
     rows: Vec<BatchCoordinates>,
 }
 
+/// A topic's file that is not in the store yet.
+struct Draft {
+    topic: TopicId,
+    id: ArchiveId,
+    archive: Archive,
+    /// What its spans hold, one for one.
+    pieces: Vec<Piece>,
+    /// Why some rows are not in it, if so.
+    left_out: Option<RewriteError>,
+}
+
+/// What a topic's rows became.
+#[derive(Default)]
+struct Filed {
+    /// Publishes the file that is in the store; none when nothing could be read.
+    command: Option<PublishArchive>,
+    /// Why some rows are in none, if so.
+    left_out: Option<RewriteError>,
+}
+
 /// What it takes to rewrite a window.
 pub(super) struct Workshop<'a> {
     pub(super) metastore: &'a Metastore,
@@ -48,6 +69,7 @@ pub(super) struct Workshop<'a> {
     pub(super) ids: &'a IdSource,
     pub(super) config: &'a RewriterConfig,
     pub(super) requests: &'a RequestPace,
+    pub(super) cpu: CpuPace,
     pub(super) counters: &'a RewriteCounters,
     pub(super) cluster: ClusterId,
 }
@@ -85,19 +107,17 @@ impl Workshop<'_> {
         let topics = self.rows(window);
         let rows = topics.values().flat_map(|topic| topic.values().flatten());
         let gets = self.config.gets_in_flight_max;
-        let mut sources = Sources::read(rows, self.metastore, self.store, self.requests, gets).await?;
+        let sources = Sources::read(rows, self.metastore, self.store, self.requests, gets).await?;
         let (mut commands, mut left_out) = (Vec::with_capacity(topics.len() + 1), None);
-        for (topic, rows) in topics {
+        let files = self.drafts(topics, sources).map(|draft| self.file(draft));
+        let mut files = pin!(files.buffered(self.config.files_in_flight_max.max(1)));
+        while let Some(file) = files.next().await {
+            let file = file?;
+            commands.extend(file.command.map(Command::PublishArchive));
+            left_out = left_out.or(file.left_out);
             if renew().await?.is_break() {
                 // What is written so far would come too late; the sweeper deletes it.
                 return Ok(Rewritten::default());
-            }
-            match self.file(topic, &rows, &mut sources, &mut left_out).await {
-                Ok(file) => commands.extend(file.map(Command::PublishArchive)),
-                Err(error) if error.spares_others() => {
-                    left_out.get_or_insert(error);
-                }
-                Err(error) => return Err(error),
             }
         }
         let done = self.publish(window, commands).await?;
@@ -121,35 +141,51 @@ impl Workshop<'_> {
         }
     }
 
-    /// Writes a topic's file, puts it, reads it back, and gives the command that publishes it: none when there is nothing
-    /// that could be read.
-    async fn file(
-        &self,
-        topic: TopicId,
-        rows: &TopicRows,
-        sources: &mut Sources<'_>,
-        left_out: &mut Option<RewriteError>,
-    ) -> Result<Option<PublishArchive>, RewriteError> {
-        let floor = self.metastore.read(State::sweep_boundary);
-        let id = self.ids.archive_since(floor);
-        let (archive, pieces) = self.write(topic, id, rows, sources, left_out).await?;
+    /// Writes one topic's file after the other.
+    fn drafts<'s>(
+        &'s self,
+        topics: BTreeMap<TopicId, TopicRows>,
+        sources: Sources<'s>,
+    ) -> impl Stream<Item = Result<Draft, RewriteError>> + 's {
+        stream::unfold((topics.into_iter(), sources), async |(mut topics, mut sources)| {
+            let (topic, rows) = topics.next()?;
+            let draft = self.write(topic, &rows, &mut sources).await;
+            Some((draft, (topics, sources)))
+        })
+    }
+
+    /// Files a topic's draft. What went wrong with it alone is no error here.
+    async fn file(&self, draft: Result<Draft, RewriteError>) -> Result<Filed, RewriteError> {
+        let filed = match draft {
+            Ok(draft) => self.put(draft).await,
+            Err(error) => Err(error),
+        };
+        match filed {
+            Err(error) if error.spares_others() => Ok(Filed { command: None, left_out: Some(error) }),
+            filed => filed,
+        }
+    }
+
+    /// Puts a file, reads it back, and gives the command that publishes it.
+    async fn put(&self, draft: Draft) -> Result<Filed, RewriteError> {
+        let Draft { topic, id, archive, pieces, left_out } = draft;
         if pieces.is_empty() {
-            return Ok(None);
+            return Ok(Filed { command: None, left_out });
         }
         let key = key::archive_key(topic, id);
         let bytes = archive.bytes.len() as u64;
         self.requests.turn().await;
         self.store.put_object(&key, PutPayload::from_bytes(Bytes::from(archive.bytes))).await?;
         let written = Written { topic, key: &key, bytes, tail: archive.tail, spans: &archive.spans };
-        let mut cpu = CpuPace::new(self.config.cpu_percent_max);
-        let footer = match verify(&written, self.store, self.requests, &mut cpu).await {
-            Err(error) if error.is_damage() => verify(&written, self.store, self.requests, &mut cpu).await?,
+        let footer = match verify(&written, self.store, self.requests, &self.cpu).await {
+            Err(error) if error.is_damage() => verify(&written, self.store, self.requests, &self.cpu).await?,
             verified => verified?,
         };
         let spans = pieces.iter().zip(&archive.spans);
         let spans = spans.filter_map(|(piece, span)| piece.published(span, &footer)).collect();
         let (tail_bytes, tail_checksum) = (archive.tail.bytes, archive.tail.checksum);
-        Ok(Some(PublishArchive { archive: id, topic, bytes, tail_bytes, tail_checksum, spans }))
+        let command = PublishArchive { archive: id, topic, bytes, tail_bytes, tail_checksum, spans };
+        Ok(Filed { command: Some(command), left_out })
     }
 
     /// Writes a topic's rows into a file in memory, and says which rows each of its spans holds. Rows that are lost stay
@@ -157,15 +193,14 @@ impl Workshop<'_> {
     async fn write(
         &self,
         topic: TopicId,
-        id: ArchiveId,
         rows: &TopicRows,
         sources: &mut Sources<'_>,
-        left_out: &mut Option<RewriteError>,
-    ) -> Result<(Archive, Vec<Piece>), RewriteError> {
+    ) -> Result<Draft, RewriteError> {
         let failed = |error| RewriteError::Write { topic, error };
+        let id = self.ids.archive_since(self.metastore.read(State::sweep_boundary));
         let identity = Identity { cluster: self.cluster, topic, object: id };
         let mut writer = ArchiveWriter::new(identity, self.config.layout).map_err(failed)?;
-        let mut cpu = CpuPace::new(self.config.cpu_percent_max);
+        let (mut stint, mut left_out) = (self.cpu.stint(), None);
         let mut pieces: Vec<Piece> = Vec::new();
         for (partition, rows) in rows {
             let epoch = self.metastore.read(|state| state.head(topic, *partition)).map(|head| head.epoch);
@@ -186,11 +221,11 @@ impl Workshop<'_> {
                 }
                 for batch in placed {
                     writer.append(*partition, &batch).map_err(failed)?;
-                    cpu.breathe().await;
+                    stint.breathe().await;
                 }
             }
         }
-        Ok((writer.finish().map_err(failed)?, pieces))
+        Ok(Draft { topic, id, archive: writer.finish().map_err(failed)?, pieces, left_out })
     }
 
     /// Has one entry swap the files in, and give the claim back.

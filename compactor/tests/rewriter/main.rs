@@ -5,6 +5,7 @@ mod support;
 use std::{
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -20,7 +21,11 @@ use ebb_protocol::{
 };
 use ebb_segment::key;
 use futures::StreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, path::Path};
+use object_store::{
+    ObjectStore, ObjectStoreExt,
+    path::Path,
+    throttle::{ThrottleConfig, ThrottledStore},
+};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::support::{SECOND, Sent, World, submit, unarchived};
@@ -47,6 +52,31 @@ async fn a_window_becomes_a_file_a_topic() {
     assert_eq!((counts.windows, counts.files, counts.records), (1, 2, sent));
     // The segments wait for the sweeper; the entry is the log's own until that is truncated.
     assert_eq!(agent.metastore().read(|state| state.dead_objects().count()), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_files_of_a_window_do_not_wait_for_each_other() {
+    let mut world = World::new(12);
+    world.config.requests_per_second_max = 1e6;
+    world.config.files_in_flight_max = 8;
+    let agent = world.member().await;
+    let mut topics = Vec::new();
+    for number in 0..16 {
+        topics.push(world.create_topic(&agent, number).await);
+    }
+    let all: Vec<_> = topics.iter().map(|topic| (*topic, 0)).collect();
+    world.commit(&agent, &all).await;
+    let slow =
+        ThrottleConfig { wait_put_per_call: SECOND, wait_get_per_call: SECOND, ..ThrottleConfig::default() };
+    let bucket: Arc<dyn ObjectStore> = world.bucket.clone();
+    let mut rewriter = world.rewriter_on(&agent, Arc::new(ThrottledStore::new(bucket, slow)));
+    let began = Instant::now();
+    assert_eq!(rewriter.pass(true).await.expect("nothing is disturbed"), Done::Window);
+    // One GET for the segment; then each file takes a PUT, and a GET as it is small.
+    assert_eq!(began.elapsed().as_secs(), 1 + 2 * 16 / 8);
+    for topic in topics {
+        assert!(world.all_archived(&agent, topic).await);
+    }
 }
 
 #[tokio::test(start_paused = true)]

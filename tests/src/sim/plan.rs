@@ -199,6 +199,7 @@ fn rewriter(random: &Random) -> RewriterConfig {
             ..Settings::default()
         },
         gets_in_flight_max: pick(random, &[1, 4]),
+        files_in_flight_max: pick(random, &[1, 8]),
         requests_per_second_max: pick(random, &[50.0, 1_000.0]),
         cpu_percent_max: pick(random, &[50, 100]),
         claim_timeout: Duration::from_secs(pick(random, &[0, 2, 10])),
