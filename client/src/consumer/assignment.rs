@@ -51,6 +51,8 @@ pub(super) struct Assignment {
     queued_bytes: usize,
     reserved_bytes: usize,
     generations: u64,
+    /// See [`Assignment::changes`].
+    changes: u64,
 }
 
 impl Item {
@@ -67,6 +69,7 @@ impl Assignment {
     pub(super) fn assign(&mut self, key: &Key, offset: Offset, lane: LaneKey) {
         self.drop_queued(key);
         self.generations += 1;
+        self.changes += 1;
         let before = self.partitions.get(key);
         let paused = before.is_some_and(|assigned| assigned.paused);
         let high_watermark = before.and_then(|assigned| assigned.high_watermark);
@@ -102,8 +105,32 @@ impl Assignment {
         }
     }
 
+    /// Holds a partition back, or ends that.
+    pub(super) fn pause(&mut self, key: &Key, paused: bool) {
+        self.changes += 1;
+        if let Some(assigned) = self.partitions.get_mut(key) {
+            assigned.paused = paused;
+        }
+    }
+
+    /// Has another lane fetch a partition. False when it is that one already, or the partition is not read.
+    pub(super) fn route(&mut self, key: &Key, lane: LaneKey) -> bool {
+        let Some(assigned) = self.partitions.get_mut(key).filter(|assigned| assigned.lane != lane) else {
+            return false;
+        };
+        assigned.lane = lane;
+        self.changes += 1;
+        true
+    }
+
+    /// A number that rises whenever what lanes have to fetch changes, other than by what they fetched.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// Stops reading a partition.
     pub(super) fn unassign(&mut self, key: &Key) {
+        self.changes += 1;
         self.partitions.remove(key);
         self.drop_queued(key);
     }

@@ -12,8 +12,10 @@ use ebb_protocol::{
     },
 };
 
+use uuid::Uuid;
+
 use super::{FetchedBatch, Isolation, assignment::Key};
-use crate::{Error, Offset, TopicId, cluster::TopicMetadata};
+use crate::{Error, Offset, PartitionIndex, TopicId, cluster::TopicMetadata};
 
 /// The first version of Fetch that names topics by id.
 const TOPIC_IDS_VERSION: i16 = 13;
@@ -45,7 +47,8 @@ pub(super) fn version(highest: i16, wanted: &[Wanted], known: &Known) -> i16 {
     if wanted.iter().all(has_id) { highest } else { highest.min(TOPIC_IDS_VERSION - 1) }
 }
 
-/// A request for several partitions, without a session: every answer is whole.
+/// A request for several partitions, without a session: every answer is whole. An agent gives partitions their bytes in
+/// the order of the request, so that is kept (KIP-74).
 pub(super) fn build(
     wanted: &[Wanted],
     known: &Known,
@@ -53,22 +56,21 @@ pub(super) fn build(
     limits: Limits,
     bytes_max: usize,
 ) -> FetchRequest {
-    let mut topics: BTreeMap<&Arc<str>, Vec<FetchPartition>> = BTreeMap::new();
-    for partition in wanted {
-        let fetch = FetchPartition::default()
-            .with_partition(partition.key.1.0)
+    let partition = |wanted: &Wanted| {
+        FetchPartition::default()
+            .with_partition(wanted.key.1.0)
             .with_current_leader_epoch(-1)
-            .with_fetch_offset(partition.from.0)
+            .with_fetch_offset(wanted.from.0)
             .with_log_start_offset(-1)
-            .with_partition_max_bytes(clamp(limits.partition_bytes_max));
-        topics.entry(&partition.key.0).or_default().push(fetch);
-    }
-    let topics = topics.into_iter().map(|(name, partitions)| {
-        let topic = FetchTopic::default().with_partitions(partitions);
-        match known.get(name).and_then(|topic| topic.id) {
+            .with_partition_max_bytes(clamp(limits.partition_bytes_max))
+    };
+    let topics = wanted.chunk_by(|a, b| a.key.0 == b.key.0).filter_map(|of_one| {
+        let name = &of_one.first()?.key.0;
+        let topic = FetchTopic::default().with_partitions(of_one.iter().map(partition).collect());
+        Some(match known.get(name).and_then(|topic| topic.id) {
             Some(id) if version >= TOPIC_IDS_VERSION => topic.with_topic_id(id.0),
             _ => topic.with_topic(TopicName(StrBytes::from_string(name.as_ref().to_owned()))),
-        }
+        })
     });
     FetchRequest::default()
         .with_max_wait_ms(i32::try_from(limits.wait_max.as_millis()).unwrap_or(i32::MAX))
@@ -84,17 +86,25 @@ fn clamp(bytes: usize) -> i32 {
     i32::try_from(bytes).unwrap_or(i32::MAX)
 }
 
-/// The answer for one partition, if there is one.
-pub(super) fn find<'a>(answer: &'a FetchResponse, known: &Known, key: &Key) -> Option<&'a PartitionData> {
-    let id = known.get(&key.0).and_then(|topic| topic.id);
-    let topic = answer.responses.iter().find(|topic| {
-        if topic.topic_id.is_nil() {
-            **topic.topic == *key.0
-        } else {
-            id.is_some_and(|id| id.0 == topic.topic_id)
-        }
-    })?;
-    topic.partitions.iter().find(|partition| partition.partition_index == key.1.0)
+/// The partitions of an answer, by their keys.
+pub(super) fn index<'a>(
+    answer: &'a FetchResponse,
+    wanted: &'a [Wanted],
+    known: &Known,
+) -> BTreeMap<(&'a str, PartitionIndex), &'a PartitionData> {
+    let names = wanted.iter().filter_map(|wanted| {
+        let id = known.get(&wanted.key.0)?.id?;
+        Some((id.0, wanted.key.0.as_ref()))
+    });
+    let names: BTreeMap<Uuid, &str> = names.collect();
+    let topics = answer.responses.iter().filter_map(|topic| {
+        let by_name = topic.topic_id.is_nil().then(|| topic.topic.as_str());
+        Some((by_name.or_else(|| names.get(&topic.topic_id).copied())?, &topic.partitions))
+    });
+    let partitions = topics.flat_map(|(name, partitions)| {
+        partitions.iter().map(move |data| ((name, PartitionIndex(data.partition_index)), data))
+    });
+    partitions.collect()
 }
 
 /// The batches in a partition's answer. The last one may be cut short, which only means that it comes again.

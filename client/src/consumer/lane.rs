@@ -1,9 +1,9 @@
 //! A lane: one stream to one agent, and the task that fetches some partitions over it. Partitions on other lanes do
 //! not notice when this one is slow or has nothing new.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use ebb_protocol::messages::{FetchRequest, FetchResponse};
+use ebb_protocol::messages::{FetchRequest, FetchResponse, fetch_response::PartitionData};
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
@@ -22,6 +22,9 @@ use crate::{
 const REST_MIN: Duration = Duration::from_millis(20);
 /// The longest pause after a failure.
 const REST_MAX: Duration = Duration::from_secs(1);
+/// How long a fetch goes on when partitions come to its lane. It may be one that waits for records, and theirs may be
+/// there; but where many come one after the other, each must not end it.
+const ADDED_WAIT_MAX: Duration = Duration::from_millis(50);
 /// How many times in a row a topic may be unknown before the user hears of it: not all agents may know a new one.
 const FAILURES_WITHOUT_TOPIC_MAX: u32 = 6;
 
@@ -33,20 +36,43 @@ pub(super) struct Runner {
     /// Told when the lane's partitions or positions change, or room is made.
     pub(super) changed: Arc<Notify>,
     pub(super) channel: Option<(Arc<Channel>, i16)>,
+    /// The last partition that a fetch brought records of. The next fetch begins behind it: when there is more than
+    /// one answer can hold, all have their turn.
+    pub(super) served: Option<Key>,
+}
+
+/// What a lane has to fetch.
+struct Due {
+    /// The partitions, in the order in which they are to be served.
+    wanted: Vec<Wanted>,
+    /// When more may be fetched.
+    wake_at: Option<Instant>,
+    /// The assignment's changes so far.
+    changes: u64,
+}
+
+/// What has become of a fetch's partitions meanwhile.
+enum Meanwhile {
+    Same,
+    /// There are more on the lane.
+    Added,
+    /// What it brings of some is not wanted any more.
+    Moved,
 }
 
 impl Runner {
     /// Runs until it is aborted with its consumer.
     pub(super) async fn run(mut self) {
         loop {
-            let (wanted, wake_at) = self.wanted();
-            let reserved = if wanted.is_empty() { None } else { self.reader.reserve() };
+            let mut due = self.due();
+            let reserved = if due.wanted.is_empty() { None } else { self.reader.reserve() };
             let Some(reserved) = reserved else {
-                self.wait(wake_at).await;
+                self.wait(due.wake_at).await;
                 continue;
             };
-            let known = self.reader.known(&wanted).await;
-            let fetched = self.fetch(&wanted, &known, reserved).await;
+            let known = self.reader.known(&due.wanted).await;
+            let fetched = self.fetch(&mut due, &known, reserved).await;
+            let wanted = due.wanted;
             self.reader.release(reserved);
             match fetched {
                 // Somebody seeks: what this fetch would bring may be of no use.
@@ -77,7 +103,7 @@ impl Runner {
     }
 
     /// The lane's partitions that may be fetched now, and when the first of the others may be.
-    fn wanted(&self) -> (Vec<Wanted>, Option<Instant>) {
+    fn due(&self) -> Due {
         let now = Instant::now();
         let assignment = self.reader.assignment.lock();
         let mut wanted = Vec::new();
@@ -96,13 +122,15 @@ impl Runner {
                 }),
             }
         }
-        (wanted, wake_at)
+        let first = wanted.partition_point(|wanted| Some(&wanted.key) <= self.served.as_ref());
+        wanted.rotate_left(first);
+        Due { wanted, wake_at, changes: assignment.changes() }
     }
 
     /// One fetch. None when the lane's partitions changed meanwhile.
     async fn fetch(
         &mut self,
-        wanted: &[Wanted],
+        due: &mut Due,
         known: &Known,
         bytes_max: usize,
     ) -> Option<Result<FetchResponse, CallError>> {
@@ -111,28 +139,37 @@ impl Runner {
             Err(error) => return Some(Err(CallError::NotSent(error))),
         };
         let limits = self.reader.settings.limits;
-        let version = fetch::version(highest, wanted, known);
-        let request = fetch::build(wanted, known, version, limits, bytes_max);
+        let version = fetch::version(highest, &due.wanted, known);
+        let request = fetch::build(&due.wanted, known, version, limits, bytes_max);
         let timeout = self.reader.cluster.request_timeout + limits.wait_max;
         let call = channel.call(&request, version, timeout);
         tokio::pin!(call);
+        let mut end_at: Option<Instant> = None;
         loop {
+            let end = tokio::time::sleep_until(end_at.unwrap_or_else(Instant::now));
             tokio::select! {
                 biased;
                 answer = &mut call => return Some(answer),
-                () = self.changed.notified() => {
-                    if !self.is_current(wanted) {
-                        return None;
+                () = end, if end_at.is_some() => return None,
+                () = self.changed.notified() => match self.meanwhile(due) {
+                    Meanwhile::Same => {}
+                    Meanwhile::Added => {
+                        end_at.get_or_insert(Instant::now() + ADDED_WAIT_MAX);
                     }
-                }
+                    Meanwhile::Moved => return None,
+                },
             }
         }
     }
 
-    /// Whether a fetch of these partitions is still what is wanted: none of them moved, and none was added. Those
-    /// that come back after a failure wait for the next fetch.
-    fn is_current(&self, wanted: &[Wanted]) -> bool {
+    /// What has become of a fetch's partitions since this was asked last. Those that come back after a failure wait
+    /// for the next fetch.
+    fn meanwhile(&self, due: &mut Due) -> Meanwhile {
         let assignment = self.reader.assignment.lock();
+        if std::mem::replace(&mut due.changes, assignment.changes()) == assignment.changes() {
+            return Meanwhile::Same;
+        }
+        let fetched: BTreeSet<&Key> = due.wanted.iter().map(|wanted| &wanted.key).collect();
         let stays = |fetched: &Wanted| {
             let assigned = assignment.partitions.get(&fetched.key);
             assigned.is_some_and(|now| {
@@ -141,9 +178,13 @@ impl Runner {
         };
         let added = assignment.partitions.iter().any(|(key, now)| {
             let fresh = now.lane == self.key && !now.paused && now.failures == 0;
-            fresh && !wanted.iter().any(|fetched| fetched.key == *key)
+            fresh && !fetched.contains(key)
         });
-        wanted.iter().all(stays) && !added
+        match (due.wanted.iter().all(stays), added) {
+            (false, _) => Meanwhile::Moved,
+            (true, true) => Meanwhile::Added,
+            (true, false) => Meanwhile::Same,
+        }
     }
 
     async fn channel(&mut self) -> Result<(Arc<Channel>, i16), Error> {
@@ -157,7 +198,7 @@ impl Runner {
         Ok((channel, version))
     }
 
-    async fn take_in(&self, wanted: &[Wanted], known: &Known, answer: &FetchResponse) {
+    async fn take_in(&mut self, wanted: &[Wanted], known: &Known, answer: &FetchResponse) {
         if let Some(code) = ErrorCode::try_from_code(answer.error_code) {
             let error = Error::from_code(code, "fetch", None);
             for partition in wanted {
@@ -165,15 +206,25 @@ impl Runner {
             }
             return;
         }
+        let answers = fetch::index(answer, wanted, known);
         for partition in wanted {
-            if let Err(error) = self.take_in_partition(partition, known, answer) {
-                self.fail(partition, &error).await;
+            let answer = answers.get(&(partition.key.0.as_ref(), partition.key.1)).copied();
+            match self.take_in_partition(partition, known, answer) {
+                Ok(true) => self.served = Some(partition.key.clone()),
+                Ok(false) => {}
+                Err(error) => self.fail(partition, &error).await,
             }
         }
         self.reader.arrived.notify_one();
     }
 
-    fn take_in_partition(&self, wanted: &Wanted, known: &Known, answer: &FetchResponse) -> Result<(), Error> {
+    /// Whether there was something.
+    fn take_in_partition(
+        &self,
+        wanted: &Wanted,
+        known: &Known,
+        answer: Option<&PartitionData>,
+    ) -> Result<bool, Error> {
         let (topic, partition) = &wanted.key;
         let what = || format!("fetch from topic {topic:?} partition {partition} at offset {}", wanted.from);
         let id = known.get(topic).and_then(|topic| topic.id);
@@ -181,16 +232,16 @@ impl Runner {
             // There is another topic of that name by now.
             return Err(Error::from_code(ErrorCode::UnknownTopicId, &what(), None));
         }
-        let data = fetch::find(answer, known, &wanted.key);
         let data =
-            data.ok_or_else(|| Error::Corrupt(format!("{}: the answer leaves it out", what()).into()))?;
+            answer.ok_or_else(|| Error::Corrupt(format!("{}: the answer leaves it out", what()).into()))?;
         if let Some(code) = ErrorCode::try_from_code(data.error_code) {
             return Err(Error::from_code(code, &what(), None));
         }
         let high_watermark = Offset(data.high_watermark);
         let batches = fetch::batches(data.records.as_ref(), wanted, high_watermark)?;
+        let has_come = !batches.is_empty();
         self.reader.assignment.lock().arrive(&wanted.key, wanted.generation, high_watermark, batches);
-        Ok(())
+        Ok(has_come)
     }
 
     /// Decides what follows when a partition could not be fetched: a pause, another place, or news for the user.

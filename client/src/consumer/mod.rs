@@ -131,9 +131,7 @@ impl Consumer {
     }
 
     fn set_paused(&self, topic: &str, partition: PartitionIndex, paused: bool) {
-        if let Some(assigned) = self.reader.assignment.lock().partitions.get_mut(&key(topic, partition)) {
-            assigned.paused = paused;
-        }
+        self.reader.assignment.lock().pause(&key(topic, partition), paused);
         self.reader.wake_all();
         self.reader.arrived.notify_one();
     }

@@ -94,7 +94,7 @@ impl Reader {
                 let index = usize::try_from(partition.0).unwrap_or(0);
                 let leader = metadata.partitions.get(index).and_then(|partition| partition.leader);
                 let node = self.cluster.route(leader);
-                let lane = lane_key(&node, *partition);
+                let lane = lane_key(&node, &key);
                 assignment.assign(&key, offset, lane.clone());
                 if let Some(id) = only {
                     assignment.pin(&key, id);
@@ -137,12 +137,8 @@ impl Reader {
     pub(super) fn route(self: &Arc<Self>, key: &Key) {
         let leader = self.cluster.leader(&key.0, key.1);
         let node = self.cluster.route(leader);
-        let lane = lane_key(&node, key.1);
-        let moved = {
-            let mut assignment = self.assignment.lock();
-            let Some(assigned) = assignment.partitions.get_mut(key) else { return };
-            std::mem::replace(&mut assigned.lane, lane.clone()) != lane
-        };
+        let lane = lane_key(&node, key);
+        let moved = self.assignment.lock().route(key, lane.clone());
         if moved {
             self.wake(&lane, &node);
         }
@@ -159,6 +155,7 @@ impl Reader {
                 node: node.clone(),
                 changed: changed.clone(),
                 channel: None,
+                served: None,
             };
             Lane { changed, _task: AbortOnDropHandle::new(tokio::spawn(runner.run())) }
         });
@@ -226,8 +223,10 @@ impl Reader {
     }
 }
 
-fn lane_key(node: &Node, partition: PartitionIndex) -> LaneKey {
-    (node.server().clone(), partition.0.cast_unsigned() % LANES_PER_NODE)
+/// Neither the partitions of one topic nor the first partitions of many share one lane.
+fn lane_key(node: &Node, (topic, partition): &Key) -> LaneKey {
+    let sum = topic.bytes().fold(partition.0.cast_unsigned(), |sum, byte| sum.wrapping_add(byte.into()));
+    (node.server().clone(), sum % LANES_PER_NODE)
 }
 
 impl Isolation {

@@ -118,6 +118,44 @@ async fn reading_ahead_stops_at_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn all_partitions_have_their_turn() {
+    const PARTITIONS: usize = 40;
+    let fake = Fake::new(PARTITIONS, RTT);
+    fill(&fake, 40, 1, 1000);
+    let client = fake.client().await;
+    // An answer holds what two partitions may give.
+    let mut consumer = client.consumer().fetch_bytes_max(2000, 1000).build().expect("sound settings");
+    consumer.assign_topic(TOPIC, Start::Earliest).await.expect("the topic is there");
+    let mut seen: BTreeMap<PartitionIndex, usize> = BTreeMap::new();
+    for record in take(&mut consumer, PARTITIONS * 10).await {
+        *seen.entry(record.partition).or_default() += 1;
+    }
+    let (least, most) = (seen.values().min(), seen.values().max());
+    assert_eq!(seen.len(), PARTITIONS);
+    assert!(least >= Some(&5) && most <= Some(&20), "{least:?} to {most:?} of each");
+}
+
+#[tokio::test(start_paused = true)]
+async fn partitions_that_come_one_by_one_do_not_end_each_fetch() {
+    const PARTITIONS: usize = 400;
+    let fake = Fake::new(PARTITIONS, RTT);
+    let client = fake.client().await;
+    let mut consumer =
+        client.consumer().fetch_wait(1, Duration::from_secs(5)).build().expect("sound settings");
+    for partition in 0..PARTITIONS as i32 {
+        let start = Start::Offset(Offset(0));
+        consumer.assign(TOPIC, PartitionIndex(partition), start).await.expect("the topic is there");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // Four lanes, for 400 ms, each fetch 50 ms at least.
+    assert!(fake.state.lock().fetches_begun < 60, "{} fetches", fake.state.lock().fetches_begun);
+    let assigned = tokio::time::Instant::now();
+    fill(&fake, 1, 1, 10);
+    take(&mut consumer, PARTITIONS).await;
+    assert!(assigned.elapsed() < Duration::from_secs(1), "none waits until another fetch is over");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_paused_partition_is_held_back() {
     let fake = Fake::new(2, RTT);
     fill(&fake, 10, 10, 10);

@@ -1,7 +1,12 @@
 //! A cluster of one agent in memory, for tests of the SDK: real frames over in-memory streams, idempotence as Kafka
 //! has it, and a script of faults. It knows as much of a broker as the tests need.
 
-use std::{collections::BTreeMap, collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::{Bytes, BytesMut};
 use ebb_protocol::{
@@ -77,6 +82,8 @@ pub(crate) struct State {
     pub(crate) streams: usize,
     pub(crate) produce_requests: usize,
     pub(crate) fetch_requests: usize,
+    /// Each counts once, however often it looks for records.
+    pub(crate) fetches_begun: usize,
     /// The largest batch seen, in bytes.
     pub(crate) batch_bytes: usize,
 }
@@ -203,6 +210,7 @@ impl Fake {
             }
             1 => {
                 let request = read::<FetchRequest>(body, version);
+                self.state.lock().fetches_begun += 1;
                 let deadline =
                     tokio::time::Instant::now() + Duration::from_millis(request.max_wait_ms as u64);
                 loop {
@@ -414,6 +422,7 @@ impl State {
 
     fn fetch_empty(&mut self, request: &FetchRequest) -> FetchResponse {
         self.fetch_requests += 1;
+        let room = Cell::new(request.max_bytes as usize);
         let topic = |topic: &ebb_protocol::messages::fetch_request::FetchTopic| {
             let partitions = topic.partitions.iter().map(|asked| {
                 let log = &self.logs[asked.partition as usize];
@@ -427,7 +436,11 @@ impl State {
                 if asked.fetch_offset < self.log_start || asked.fetch_offset > log.end {
                     return data.with_error_code(ErrorCode::OffsetOutOfRange.code());
                 }
-                data.with_records(Some(log.read(asked.fetch_offset, asked.partition_max_bytes as usize)))
+                let bytes_max = room.get().min(asked.partition_max_bytes as usize);
+                let records =
+                    if bytes_max == 0 { Bytes::new() } else { log.read(asked.fetch_offset, bytes_max) };
+                room.set(room.get().saturating_sub(records.len()));
+                data.with_records(Some(records))
             });
             fetch_response::FetchableTopicResponse::default()
                 .with_topic_id(topic.topic_id)
