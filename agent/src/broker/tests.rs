@@ -100,6 +100,29 @@ async fn limits_end_an_answer_after_a_whole_batch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn partitions_with_much_share_an_answer() {
+    let broker = Cluster::with_segments().agent_with_topic().await;
+    let one = batch(&[1], 20_000);
+    let len = one.bytes().len() as u64;
+    for partition in [0, 1] {
+        append(&broker, partition, &vec![one.clone(); 40]).await;
+    }
+    append(&broker, 2, std::slice::from_ref(&one)).await;
+    let check = async |order: [i32; 3], partition_max: u64, bytes_max: u64, expect: [usize; 3]| {
+        let reads = order.map(|partition| read(partition, 0, partition_max));
+        let answers = broker.fetch(&reads, 1, bytes_max, Duration::ZERO).await;
+        let counts: Vec<_> = answers.iter().map(|answer| offsets(answer).len()).collect();
+        assert_eq!(counts, expect, "{order:?}, limits of {partition_max} and {bytes_max} bytes");
+    };
+    // What the third leaves over goes to the first.
+    check([0, 1, 2], 1 << 20, 30 * len, [19, 10, 1]).await;
+    check([2, 1, 0], 1 << 20, 30 * len, [1, 19, 10]).await;
+    // Nobody gets more than it may, or less because of others.
+    check([0, 1, 2], 12 * len, 30 * len, [12, 12, 1]).await;
+    check([0, 1, 2], 1 << 20, 100 * len, [40, 40, 1]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_fetch_waits_and_wakes() {
     let broker = Cluster::with_segments().agent_with_topic().await;
     let started = Instant::now();

@@ -18,6 +18,9 @@ pub(super) const LOOK_AHEAD_BYTES: u64 = 4 << 20;
 /// About how large the batches are that are made of an archive file. One that was kept whole may be larger.
 const ARCHIVE_BATCH_BYTES: u64 = 2 << 20;
 
+/// Of segments, a partition with much gets at least this many bytes before others get theirs.
+const SHARE_BYTES_MIN: u64 = 64 << 10;
+
 /// What a fetch will do, partition by partition in the order asked for.
 #[derive(Debug)]
 pub(super) struct Plan {
@@ -58,16 +61,35 @@ pub(super) struct RunsToRead {
 
 impl Plan {
     /// Plans as much as fits into `bytes_max`. The first partition that has something gives at least one batch.
+    ///
+    /// A segment holds a little of each of many partitions. Who reads many that are far behind reads each segment once
+    /// if they go on together, and again for each partition if they go one by one; so they share what there is room
+    /// for, and what some leave over goes to the first of the others.
     pub(super) fn new(state: &State, reads: &[Read], bytes_max: u64) -> Self {
+        let share = share(state, reads, bytes_max);
         let mut plan = Self { steps: Vec::with_capacity(reads.len()), bytes: 0 };
         let mut first = true;
         for read in reads {
-            let step = step(state, read, bytes_max.saturating_sub(plan.bytes), first);
+            let room = bytes_max.saturating_sub(plan.bytes);
+            let step = step(state, read, Room { bytes: room, of_segments: room.min(share) }, first);
             if let Step::Read(runs) = &step {
                 plan.bytes += runs.bytes;
                 first = false;
             }
             plan.steps.push(step);
+        }
+        for (read, planned) in reads.iter().zip(&mut plan.steps) {
+            let Step::Read(runs) = planned else { continue };
+            let room = bytes_max.saturating_sub(plan.bytes);
+            if room == 0 || runs.bytes < share || runs.runs.first().is_none_or(is_archived) {
+                continue;
+            }
+            let bytes = runs.bytes + room;
+            let before = runs.bytes;
+            *planned = step(state, read, Room { bytes, of_segments: bytes }, runs.at_least_one);
+            if let Step::Read(runs) = planned {
+                plan.bytes = plan.bytes - before + runs.bytes;
+            }
         }
         plan
     }
@@ -123,7 +145,25 @@ fn batches_at_most(run: &BatchCoordinates) -> u64 {
     if is_archived(run) { ARCHIVE_BATCH_BYTES } else { run.range.len }
 }
 
-fn step(state: &State, read: &Read, room: u64, first: bool) -> Step {
+/// How many bytes a partition may give.
+#[derive(Clone, Copy)]
+struct Room {
+    bytes: u64,
+    /// When they come from segments.
+    of_segments: u64,
+}
+
+/// What each partition that has something may give before the others have had theirs.
+fn share(state: &State, reads: &[Read], bytes_max: u64) -> u64 {
+    let has_some = |read: &&Read| {
+        let head = state.head(read.topic, read.partition);
+        head.is_some_and(|head| (head.log_start..head.high_watermark).contains(&read.from))
+    };
+    let partitions = reads.iter().filter(has_some).count().max(1) as u64;
+    (bytes_max / partitions).max(SHARE_BYTES_MIN)
+}
+
+fn step(state: &State, read: &Read, room: Room, first: bool) -> Step {
     let Some(head) = state.head(read.topic, read.partition) else {
         return Step::Unknown(FetchError::UnknownPartition);
     };
@@ -133,12 +173,16 @@ fn step(state: &State, read: &Read, room: u64, first: bool) -> Step {
     if read.from > head.high_watermark {
         return Step::Unknown(FetchError::OffsetOutOfRange(head));
     }
-    let bytes_max = room.min(read.bytes_max);
+    let bytes_max = room.bytes.min(read.bytes_max);
     if read.from == head.high_watermark || (bytes_max == 0 && !first) {
         return Step::Nothing(head);
     }
     let look = bytes_max.saturating_add(LOOK_AHEAD_BYTES);
     let mut runs = state.find(read.topic, read.partition, read.from, look, RUNS_MAX);
+    let bytes_max = match runs.first() {
+        Some(run) if !is_archived(run) => bytes_max.min(room.of_segments),
+        _ => bytes_max,
+    };
     let mut bytes = 0;
     let mut taken = 0;
     for run in &runs {
