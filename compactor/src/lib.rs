@@ -4,6 +4,7 @@
 //! This crate must not know the agent: it works from the metastore's state and the bucket alone.
 
 mod member;
+pub mod retention;
 pub mod rewriter;
 pub mod sweeper;
 

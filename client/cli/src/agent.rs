@@ -96,12 +96,14 @@ async fn run(agent: Agent) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::with("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::with("signals"))?;
     let sweeper = sweeper::start(&agent, environment());
+    let retention = sweeper::keep(&agent, environment());
     let ousted = tokio::select! {
         biased;
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
         () = agent.ousted() => true,
     };
+    drop(retention);
     sweeper.shutdown().await;
     agent.shutdown().await;
     if ousted {

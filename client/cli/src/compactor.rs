@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ebb_agent::{Agent, Environment, Figure, Figures, Storage, config::AgentConfig};
 use ebb_compactor::{
     Member,
+    retention::{Retention, RetentionConfig},
     rewriter::{RewriteCounters, Rewriter, RewriterConfig},
     sweeper::{Sweeper, SweeperConfig},
 };
@@ -32,6 +33,8 @@ pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
         random.fork(),
         SweeperConfig::default(),
     );
+    let retention =
+        Retention::new(metastore.clone(), clock.clone(), random.fork(), RetentionConfig::default());
     let rewriter =
         Rewriter::new(member.id(), metastore, storage.store, clock, random, settings(&args.rewriting));
     output::note(format_args!("ready {}", args.store));
@@ -41,6 +44,7 @@ pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
         _ = interrupt.recv() => false,
         () = member.ousted() => true,
         () = rewriter.run() => true,
+        () = retention.run() => true,
     };
     sweeper.shutdown().await;
     member.leave().await;

@@ -1,10 +1,14 @@
-//! The sweeper beside an agent: its start, and its figures on the agent's metrics page. Knows both, which do not know
-//! each other.
+//! The sweeper and retention beside an agent: their start, and the sweeper's figures on the agent's metrics page. Knows
+//! all of them, which do not know each other.
 
 use std::sync::Arc;
 
 use ebb_agent::{Agent, Environment, Figure, Figures};
-use ebb_compactor::sweeper::{SweepCounters, Sweeper, SweeperConfig};
+use ebb_compactor::{
+    retention::{Retention, RetentionConfig},
+    sweeper::{SweepCounters, Sweeper, SweeperConfig},
+};
+use tokio_util::task::AbortOnDropHandle;
 
 /// Starts a sweeper on an agent's replica and store. It stops before the agent does.
 pub(crate) fn start(agent: &Agent, environment: Environment) -> Sweeper {
@@ -13,6 +17,14 @@ pub(crate) fn start(agent: &Agent, environment: Environment) -> Sweeper {
     let sweeper = Sweeper::start(metastore, store, clock, random, SweeperConfig::default());
     agent.add_figures(Arc::new(Swept(sweeper.counters())));
     sweeper
+}
+
+/// Starts retention on an agent's replica. It stops when the handle is dropped, before the agent does.
+pub(crate) fn keep(agent: &Agent, environment: Environment) -> AbortOnDropHandle<()> {
+    let Environment { clock, random } = environment;
+    let metastore = agent.broker().metastore().clone();
+    let retention = Retention::new(metastore, clock, random, RetentionConfig::default());
+    AbortOnDropHandle::new(tokio::spawn(retention.run()))
 }
 
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use ebb_archive::{Footer, Scan, Step, Steps, Tail};
 use ebb_compactor::{
     Member,
+    retention::{Retention, RetentionConfig},
     rewriter::{Rewriter, RewriterConfig},
 };
 use ebb_metastore::{
@@ -81,6 +82,10 @@ impl World {
     pub(crate) fn rewriter_on(&self, member: &Member, store: Arc<dyn ObjectStore>) -> Rewriter {
         let (metastore, clock) = (member.metastore().clone(), self.clock.clone());
         Rewriter::new(member.id(), metastore, store, clock, self.random.fork(), self.config.clone())
+    }
+
+    pub(crate) fn retention(&self, member: &Member, config: RetentionConfig) -> Retention {
+        Retention::new(member.metastore().clone(), self.clock.clone(), self.random.fork(), config)
     }
 
     pub(crate) async fn create_topic(&self, member: &Member, number: u128) -> TopicId {

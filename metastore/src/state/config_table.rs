@@ -17,7 +17,7 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         List(&["compact", "delete"]),
         "delete",
         Later,
-        "What becomes of old records: deleted, or compacted to the latest one of each key. With compact, records need keys already now.",
+        "What becomes of old records: deleted, or compacted to the latest one of each key. With compact, records need keys already now; until there is compaction, all of them stay.",
     ),
     key(
         "compression.gzip.level",
@@ -232,7 +232,7 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         "log.retention.bytes",
         Long { min: -1 },
         "-1",
-        Later,
+        Works,
         "How many bytes a partition keeps; -1 for all.",
     ),
     key(
@@ -240,7 +240,7 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         "log.retention.ms",
         Long { min: -1 },
         "604800000",
-        Later,
+        Works,
         "How long records are kept, in milliseconds; -1 for ever.",
     ),
     key(

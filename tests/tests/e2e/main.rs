@@ -17,6 +17,7 @@ mod patterns;
 mod positions;
 mod rebalances;
 mod remote;
+mod retention;
 mod sharing;
 mod streams;
 mod tools;
