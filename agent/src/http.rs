@@ -1,5 +1,6 @@
-//! A small HTTP listener for operators: `/healthz` (the process answers), `/readyz` (the agent serves clients) and
-//! `/metrics` (Prometheus text). Knows what the parts count; knows nothing of Kafka.
+//! A small HTTP listener. For operators: `/healthz` (the process answers), `/readyz` (the agent serves clients) and
+//! `/metrics` (Prometheus text). For analysts: the catalog under `/iceberg`. Knows what the parts count; knows nothing of
+//! Kafka.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -19,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     broker::Broker,
+    iceberg::{Answer, Catalog},
     listen::{ListenError, tcp::listen},
     metrics::{Metrics, Page},
 };
@@ -36,13 +38,13 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What the pages tell of.
-#[derive(Debug)]
 pub(crate) struct Pages {
     pub(crate) agent: AgentId,
     pub(crate) broker: Arc<Broker>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) requests: Option<Arc<RequestCounters>>,
     pub(crate) draining: CancellationToken,
+    pub(crate) catalog: Catalog,
 }
 
 /// Binds the listener.
@@ -92,8 +94,8 @@ pub(crate) async fn run(
 
 async fn serve(stream: TcpStream, pages: Arc<Pages>) {
     let service = service_fn(|request: Request<Incoming>| {
-        let response = pages.answer(request.method(), request.uri().path());
-        async move { Ok::<_, Infallible>(response) }
+        let pages = pages.clone();
+        async move { Ok::<_, Infallible>(pages.respond(&request).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -107,6 +109,16 @@ async fn serve(stream: TcpStream, pages: Arc<Pages>) {
 }
 
 impl Pages {
+    async fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let (method, uri) = (request.method(), request.uri());
+        match uri.path().strip_prefix("/iceberg") {
+            Some(path) if path.is_empty() || path.starts_with('/') => {
+                json(self.catalog.answer(method, path, uri.query()).await)
+            }
+            _ => self.answer(method, uri.path()),
+        }
+    }
+
     fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         if !matches!(*method, Method::GET | Method::HEAD) {
             return page(StatusCode::METHOD_NOT_ALLOWED, "use GET\n".to_owned());
@@ -116,7 +128,10 @@ impl Pages {
             "/readyz" if self.is_ready() => page(StatusCode::OK, "ready\n".to_owned()),
             "/readyz" => page(StatusCode::SERVICE_UNAVAILABLE, "not ready\n".to_owned()),
             "/metrics" => page(StatusCode::OK, self.metrics()),
-            _ => page(StatusCode::NOT_FOUND, "try /healthz, /readyz or /metrics\n".to_owned()),
+            _ => page(
+                StatusCode::NOT_FOUND,
+                "try /healthz, /readyz, /metrics or /iceberg/v1/config\n".to_owned(),
+            ),
         }
     }
 
@@ -194,6 +209,15 @@ fn page(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(text)));
     *response.status_mut() = status;
     let kind = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+fn json(answer: Answer) -> Response<Full<Bytes>> {
+    let body = answer.body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = answer.status;
+    let kind = header::HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
 }

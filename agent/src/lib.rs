@@ -8,6 +8,7 @@ mod connection;
 pub mod groups;
 mod handlers;
 mod http;
+mod iceberg;
 pub mod listen;
 mod metrics;
 mod peers;

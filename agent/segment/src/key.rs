@@ -1,8 +1,10 @@
 //! Keys of segment objects: `segments/HH/ULID.seg`, where HH is a hash of the id, so that writes spread over prefixes.
 //! Keys of archive files: `archive/UUID/ULID.parquet`, where UUID is the topic's id, so that analysts find the files of a
 //! topic under one prefix.
+//! Keys of what readers of Iceberg need: `iceberg/DAY/UUID/NAME`; all of it can be made again from the state. DAY is the
+//! day on which it was put, so that nothing is put anew that somebody may be about to delete.
 
-use ebb_protocol::ids::{ArchiveId, SegmentId, TopicId};
+use ebb_protocol::ids::{ArchiveId, SegmentId, Timestamp, TopicId};
 use object_store::path::Path;
 
 /// All segments lie under this prefix.
@@ -12,6 +14,9 @@ const SUFFIX: &str = ".seg";
 /// All archive files lie under this prefix.
 pub const ARCHIVE_PREFIX: &str = "archive";
 const ARCHIVE_SUFFIX: &str = ".parquet";
+
+/// All metadata for readers of Iceberg lies under this prefix.
+pub const ICEBERG_PREFIX: &str = "iceberg";
 
 /// The key of a segment.
 #[must_use]
@@ -40,6 +45,37 @@ pub fn parse_archive(key: &Path) -> Option<(TopicId, ArchiveId)> {
     let (topic, id) = rest.strip_suffix(ARCHIVE_SUFFIX)?.split_once('/')?;
     let (topic, id) = (TopicId(topic.parse().ok()?), id.parse().ok()?);
     (archive_key(topic, id) == *key).then_some((topic, id))
+}
+
+/// The folder of a topic's archive files.
+#[must_use]
+pub fn archive_folder(topic: TopicId) -> Path {
+    Path::from(format!("{ARCHIVE_PREFIX}/{topic}"))
+}
+
+/// A day in UTC: how many have passed since the beginning of 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Day(pub i64);
+
+impl Day {
+    /// The day in which an instant lies.
+    #[must_use]
+    pub fn of(at: Timestamp) -> Self {
+        Self(at.0.div_euclid(24 * 60 * 60 * 1_000))
+    }
+}
+
+/// The key of metadata for readers of Iceberg that are put on a day.
+#[must_use]
+pub fn iceberg_key(day: Day, topic: TopicId, name: &str) -> Path {
+    Path::from(format!("{ICEBERG_PREFIX}/{}/{topic}/{name}", day.0))
+}
+
+/// The day on which metadata for readers of Iceberg were put; `None` for any other key.
+#[must_use]
+pub fn iceberg_day(key: &Path) -> Option<Day> {
+    let day = key.as_ref().strip_prefix(ICEBERG_PREFIX)?.strip_prefix('/')?.split('/').next()?;
+    day.parse().ok().map(Day)
 }
 
 /// The prefix number of an id, 0 to 255: ids minted one after the other differ in their last bits only.

@@ -114,6 +114,43 @@ pub fn open_directory(directory: &Path) -> Result<Arc<dyn ObjectStore>, OpenStor
     Ok(Arc::new(store.with_fsync(true)))
 }
 
+/// What readers of Iceberg need to know to open the same store, by the names of Iceberg's properties; never a secret. Of
+/// S3 only: the other stores have no settings beside credentials.
+#[must_use]
+pub fn reader_settings(url: &str) -> Vec<(String, String)> {
+    let variables =
+        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+    reader_settings_with(url, &variables.collect::<Vec<_>>())
+}
+
+fn reader_settings_with(url: &str, variables: &[(String, String)]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    if !url.starts_with("s3:") {
+        return found;
+    }
+    let mut has_endpoint = false;
+    let mut path_style = true;
+    for (key, value) in settings(variables, "AWS_") {
+        let name = match key {
+            AmazonS3ConfigKey::Endpoint => {
+                has_endpoint = true;
+                "s3.endpoint"
+            }
+            AmazonS3ConfigKey::Region | AmazonS3ConfigKey::DefaultRegion => "s3.region",
+            AmazonS3ConfigKey::VirtualHostedStyleRequest => {
+                path_style = !matches!(value, "true" | "1");
+                continue;
+            }
+            _ => continue,
+        };
+        found.push((name.to_owned(), value.to_owned()));
+    }
+    if has_endpoint {
+        found.push(("s3.path-style-access".to_owned(), path_style.to_string()));
+    }
+    found
+}
+
 fn open_s3(
     url: &str,
     parsed: &Url,
@@ -239,6 +276,23 @@ mod tests {
         assert_eq!(store.to_string(), "AmazonS3(bucket)");
         open_with("memory:///", &[]).expect("a memory store");
         open_with("az://container", &variables(&[("AZURE_STORAGE_ACCOUNT_NAME", "account")])).expect("Azure");
+    }
+
+    #[test]
+    fn readers_are_told_no_secrets() {
+        let aws = variables(&[
+            ("AWS_ACCESS_KEY_ID", "id"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+            ("AWS_ENDPOINT", "http://127.0.0.1:9000"),
+            ("AWS_REGION", "eu-central-1"),
+        ]);
+        let expect = variables(&[
+            ("s3.endpoint", "http://127.0.0.1:9000"),
+            ("s3.region", "eu-central-1"),
+            ("s3.path-style-access", "true"),
+        ]);
+        assert_eq!(reader_settings_with("s3://bucket", &aws), expect);
+        assert_eq!(reader_settings_with("file:///data", &aws), []);
     }
 
     #[test]

@@ -20,7 +20,7 @@ use ebb_protocol::{
     ids::{AgentId, IdSource},
     random::Random,
 };
-use ebb_segment::{counted::RequestCounters, store::SegmentStore};
+use ebb_segment::{counted::RequestCounters, open, store::SegmentStore};
 use object_store::ObjectStore;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -40,6 +40,7 @@ use crate::{
     groups::Groups,
     handlers::Handlers,
     http,
+    iceberg::Catalog,
     listen::{
         ListenError, quic, tcp,
         tls::{self, TlsError},
@@ -131,7 +132,7 @@ impl Agent {
     }
 
     /// The same over storage that is open already, so that several agents in one process can share it.
-    /// `config.store` and `config.commit_log` are not looked at.
+    /// `config.commit_log` is not looked at, and `config.store` is only told to readers of Iceberg.
     ///
     /// # Errors
     /// [`StartError`]; nothing is left running.
@@ -172,15 +173,19 @@ impl Agent {
         let cluster = cluster.expect("opening the metastore founds the cluster");
         let segments = SegmentStore::new(storage.store.clone(), random.fork(), config.store_requests.clone());
         let cache = Arc::new(FoyerCache::open(cluster, &config.broker).await);
+        let settings = open::reader_settings(&config.store);
+        let catalog =
+            Catalog::new(metastore.clone(), segments.clone(), &config.store, settings, clock.clone());
         let broker = Broker::new(cluster, metastore, segments, cache, clock, ids, config.broker.clone());
-        Ok(Self::serve(id, listeners, addresses, broker, (storage.store, storage.requests), config))
+        let storage = (storage.store, storage.requests);
+        Ok(Self::serve(id, listeners, addresses, (broker, catalog), storage, config))
     }
 
     fn serve(
         id: AgentId,
         listeners: Listeners,
         addresses: Addresses,
-        broker: Arc<Broker>,
+        (broker, catalog): (Arc<Broker>, Catalog),
         (store, requests): (Arc<dyn ObjectStore>, Option<Arc<RequestCounters>>),
         config: AgentConfig,
     ) -> Self {
@@ -216,7 +221,7 @@ impl Agent {
         let (http_tasks, http_stopped) = (TaskTracker::new(), CancellationToken::new());
         if let Some(listener) = listeners.http {
             let (broker, metrics) = (broker.clone(), metrics.clone());
-            let pages = http::Pages { agent: id, broker, metrics, requests, draining };
+            let pages = http::Pages { agent: id, broker, metrics, requests, draining, catalog };
             let run = http::run(listener, Arc::new(pages), http_tasks.clone(), http_stopped.clone());
             http_tasks.spawn(run);
         }

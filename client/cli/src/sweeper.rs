@@ -43,6 +43,11 @@ impl Figures for Swept {
             ),
             counter("ebb_sweep_dead_deleted_total", "Dead objects deleted.", counts.dead_deleted),
             counter("ebb_sweep_orphans_deleted_total", "Orphans deleted.", counts.orphans_deleted),
+            counter(
+                "ebb_sweep_projections_deleted_total",
+                "Metadata for readers of Iceberg deleted.",
+                counts.projections_deleted,
+            ),
             counter("ebb_sweep_deleted_bytes_total", "Bytes of all that was deleted.", counts.bytes_deleted),
             counter(
                 "ebb_sweep_failures_total",

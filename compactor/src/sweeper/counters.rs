@@ -23,6 +23,8 @@ pub struct SweepCounts {
     pub dead_deleted: u64,
     /// Orphans deleted.
     pub orphans_deleted: u64,
+    /// Metadata for readers of Iceberg deleted that was not of today or yesterday.
+    pub projections_deleted: u64,
     /// Bytes of all that was deleted.
     pub bytes_deleted: u64,
     /// Deletions that failed; each is tried again.
@@ -40,6 +42,7 @@ pub struct SweepCounters {
     archive_bytes_unreferenced: AtomicU64,
     dead_deleted: AtomicU64,
     orphans_deleted: AtomicU64,
+    projections_deleted: AtomicU64,
     bytes_deleted: AtomicU64,
     deletions_failed: AtomicU64,
 }
@@ -58,6 +61,7 @@ impl SweepCounters {
             archive_bytes_unreferenced: read(&self.archive_bytes_unreferenced),
             dead_deleted: read(&self.dead_deleted),
             orphans_deleted: read(&self.orphans_deleted),
+            projections_deleted: read(&self.projections_deleted),
             bytes_deleted: read(&self.bytes_deleted),
             deletions_failed: read(&self.deletions_failed),
         }
@@ -80,6 +84,11 @@ impl SweepCounters {
 
     pub(super) fn orphans_deleted(&self, objects: u64, bytes: u64) {
         self.orphans_deleted.fetch_add(objects, Ordering::Relaxed);
+        self.bytes_deleted.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn projections_deleted(&self, objects: u64, bytes: u64) {
+        self.projections_deleted.fetch_add(objects, Ordering::Relaxed);
         self.bytes_deleted.fetch_add(bytes, Ordering::Relaxed);
     }
 

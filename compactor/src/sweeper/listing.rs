@@ -12,8 +12,11 @@ use super::{SweepError, SweeperConfig};
 /// Segments lie under this many prefixes; each is a slice.
 const SEGMENT_SLICES: u16 = 256;
 
-/// All slices. The archive is one: its files are large, so they are few.
-pub(super) const SLICES: u16 = SEGMENT_SLICES + 1;
+/// The archive is one slice: its files are large, so they are few.
+const ARCHIVE_SLICE: u16 = SEGMENT_SLICES;
+
+/// All slices. The last one is what the catalog puts for readers of Iceberg, nothing where nobody asks it.
+pub(super) const SLICES: u16 = SEGMENT_SLICES + 2;
 
 /// Objects that stores send for one request of a listing.
 const PAGE_OBJECTS: usize = 1_000;
@@ -25,10 +28,10 @@ pub(super) async fn list(
     config: &SweeperConfig,
     mut take: impl FnMut(Vec<ObjectMeta>) + Send,
 ) -> Result<(), SweepError> {
-    let prefix = if slice < SEGMENT_SLICES {
-        Path::from(format!("{}/{slice:02x}", key::PREFIX))
-    } else {
-        Path::from(key::ARCHIVE_PREFIX)
+    let prefix = match slice {
+        0..SEGMENT_SLICES => Path::from(format!("{}/{slice:02x}", key::PREFIX)),
+        ARCHIVE_SLICE => Path::from(key::ARCHIVE_PREFIX),
+        _ => Path::from(key::ICEBERG_PREFIX),
     };
     let mut listing = store.list(Some(&prefix));
     let mut page = Vec::new();

@@ -8,7 +8,8 @@ use ebb_protocol::{
     ids::{LogPosition, Timestamp},
     random::Random,
 };
-use object_store::{ObjectMeta, ObjectStore};
+use ebb_segment::key::{self, Day};
+use object_store::{ObjectMeta, ObjectStore, path::Path};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
@@ -24,6 +25,9 @@ use super::{
 
 /// Dead objects that are deleted and then forgotten by one entry.
 const FORGOTTEN_PER_ENTRY_MAX: usize = 1_000;
+
+/// Metadata for readers of Iceberg that one listing has deleted; the next one finds the rest.
+const PROJECTIONS_DELETED_MAX: usize = 10_000;
 
 /// The task's state.
 pub(super) struct Task {
@@ -48,6 +52,8 @@ struct Listing {
     /// The slice that is next; those before it have been listed.
     slice: u16,
     found: Survey,
+    /// Metadata for readers of Iceberg that nobody is handed out any more, with their sizes.
+    outdated: Vec<(u64, Path)>,
 }
 
 impl Task {
@@ -151,6 +157,7 @@ impl Task {
     /// does not know.
     async fn list(&mut self) -> Result<(), SweepError> {
         let horizon = before(self.clock.now(), self.config.orphan_grace);
+        let today = Day::of(self.clock.now());
         if self.listing.current.is_none() {
             let (began, agents) = self.metastore.read(|state| (state.position(), state.agents().count()));
             // The more agents there are, the less often each lists.
@@ -161,10 +168,20 @@ impl Task {
             self.suspects.begin();
         }
         while self.listing.slice < listing::SLICES {
-            let Self { metastore, suspects, listing: Listing { found, slice, .. }, .. } = self;
+            let Self { metastore, suspects, listing: Listing { found, slice, outdated, .. }, .. } = self;
             let take = |page: Vec<ObjectMeta>| {
                 metastore.read(|state| {
-                    page.into_iter().for_each(|object| note(state, object, horizon, found, suspects));
+                    for object in page {
+                        match key::iceberg_day(&object.location) {
+                            None => note(state, object, horizon, found, suspects),
+                            Some(day)
+                                if is_outdated(day, today) && outdated.len() < PROJECTIONS_DELETED_MAX =>
+                            {
+                                outdated.push((object.size, object.location));
+                            }
+                            Some(_) => {}
+                        }
+                    }
                 });
             };
             listing::list(&self.store, *slice, &self.config, take).await?;
@@ -173,7 +190,17 @@ impl Task {
         self.listing.slice = 0;
         self.listing.last = self.listing.current.take();
         self.counters.listed(&self.listing.found);
+        self.delete_outdated().await;
         Ok(())
+    }
+
+    /// Deletes what the catalog put and hands out no more. It can be made again from the state, so what fails, or is
+    /// forgotten here, is left to the next listing.
+    async fn delete_outdated(&mut self) {
+        let outdated = std::mem::take(&mut self.listing.outdated);
+        let deadline = self.config.request_deadline;
+        let deleted = removal::delete(&self.store, outdated, deadline, &self.counters).await;
+        self.counters.projections_deleted(deleted.len() as u64, deleted.iter().sum());
     }
 
     /// Deletes the orphans that are old enough.
@@ -245,6 +272,11 @@ impl Listing {
             Some((_, next)) => Some(next),
         }
     }
+}
+
+/// Whether what was put on a day is handed out no more, and has not been for a day.
+fn is_outdated(put: Day, today: Day) -> bool {
+    put.0.saturating_add(2) <= today.0
 }
 
 fn note(state: &State, listed: ObjectMeta, horizon: Timestamp, found: &mut Survey, suspects: &mut Suspects) {

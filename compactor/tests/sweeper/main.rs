@@ -4,4 +4,5 @@
 mod archives;
 mod dead;
 mod orphans;
+mod projections;
 mod support;

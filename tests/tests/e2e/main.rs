@@ -2,6 +2,7 @@
 
 mod archive;
 mod bad_input;
+mod catalog;
 mod clients;
 mod cluster;
 mod contract;

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""Asks an agent's Iceberg catalog what analysts ask, with pyiceberg and with DuckDB.
+
+    catalog.py CATALOG TABLE PARTITION FROM TO
+
+CATALOG is the address of the catalog, http://HOST:PORT/iceberg. FROM and TO bound offsets of one partition. Prints one
+JSON object a line: by which program, the tables, how many rows there are, how many each snapshot has, how many the range
+has, how many files have to be read for it, the sum of the values, which are numbers, and what an attempt to write says.
+"""
+
+import importlib
+import json
+import pathlib
+import re
+import sys
+
+import duckdb
+import pyarrow
+from pyiceberg.catalog.rest import RestCatalog
+from pyiceberg.exceptions import RESTError
+
+
+def by_pyiceberg(address, name, partition, first, end):
+    """Asks pyiceberg."""
+    catalog = RestCatalog("ebb", uri=address)
+    table = catalog.load_table(("kafka", name))
+    scan = table.scan(row_filter=f"partition = {partition} and offset >= {first} and offset < {end}")
+    try:
+        catalog.create_table(("kafka", "mine"), pyarrow.schema([("a", pyarrow.int64())]))
+        refused = None
+    except (NotImplementedError, RESTError) as error:
+        refused = str(error)
+    rows = table.scan().to_arrow()
+    return {
+        "program": "pyiceberg",
+        "tables": sorted(found[-1] for found in catalog.list_tables("kafka")),
+        "rows": len(rows),
+        "sum": sum(int(value.as_py()) for value in rows["value"]),
+        "snapshots": {
+            snapshot.snapshot_id: table.scan(snapshot_id=snapshot.snapshot_id).count()
+            for snapshot in table.snapshots()
+        },
+        "range_rows": len(scan.to_arrow()),
+        "range_files": len(list(scan.plan_files())),
+        "refused": refused,
+    }
+
+
+def by_duckdb(address, name, partition, first, end):
+    """Asks DuckDB, whose extensions come as packages."""
+    connection = duckdb.connect()
+    for extension in ("avro", "httpfs", "iceberg"):
+        package = pathlib.Path(importlib.import_module(f"duckdb_extension_{extension}").__path__[0])
+        file = next(package.rglob(f"{extension}.duckdb_extension"))
+        connection.sql(f"load '{file}'")
+    connection.sql(f"attach '' as lake (type iceberg, endpoint '{address}', authorization_type 'none')")
+    table = f'lake.kafka."{name}"'
+
+    def ask(sql):
+        return connection.sql(sql).fetchall()
+
+    wanted = f'partition = {partition} and "offset" >= {first} and "offset" < {end}'
+    plan = ask(f"explain analyze select count(*) from {table} where {wanted}")[0][1]
+    try:
+        connection.sql("create table lake.kafka.mine (a int)")
+        refused = None
+    except duckdb.Error as error:
+        refused = str(error)
+    return {
+        "program": "duckdb",
+        "tables": sorted(row[0] for row in ask("select table_name from duckdb_tables() where database_name = 'lake'")),
+        "rows": ask(f"select count(*) from {table}")[0][0],
+        "sum": int(ask(f"select sum(decode(value)::bigint) from {table}")[0][0] or 0),
+        "snapshots": {
+            number: ask(f"select count(*) from {table} at (version => {number})")[0][0]
+            for (number,) in ask(f"select snapshot_id from iceberg_snapshots({table})")
+        },
+        "range_rows": ask(f"select count(*) from {table} where {wanted}")[0][0],
+        "range_files": int(re.search(r"Total Files Read: (\d+)", plan).group(1)),
+        "refused": refused,
+    }
+
+
+def main():
+    """Prints the answers."""
+    address, name, *numbers = sys.argv[1:]
+    for ask in (by_pyiceberg, by_duckdb):
+        print(json.dumps(ask(address, name, *map(int, numbers))), flush=True)
+
+
+if __name__ == "__main__":
+    main()
