@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Asks the archive files of a topic of flights what analysts ask, with DuckDB and with pyarrow.
+"""Asks the archive files of a topic of flights what analysts ask, with DuckDB, pyarrow and Polars.
 
     analysts.py DIRECTORY
 
@@ -13,6 +13,7 @@ import pathlib
 import sys
 
 import duckdb
+import polars
 import pyarrow.parquet
 
 
@@ -46,10 +47,20 @@ def by_pyarrow(files):
     return {"program": "pyarrow", "rows": rows, "months": dict(sorted(months.items())), "delays": mean}
 
 
+def by_polars(files):
+    """Asks Polars, which reads all files as one table."""
+    flight = polars.Struct({"month": polars.Int64, "carrier": polars.String, "arr_delay": polars.Int64})
+    values = polars.scan_parquet(files).select(polars.col("value").cast(polars.String).str.json_decode(flight))
+    flights = values.unnest("value").collect()
+    months = flights.group_by("month").len().sort("month")
+    delays = flights.group_by("carrier").agg(polars.col("arr_delay").mean()).sort("carrier")
+    return {"program": "polars", "rows": len(flights), "months": dict(months.rows()), "delays": dict(delays.rows())}
+
+
 def main():
     """Prints the answers."""
     files = sorted(pathlib.Path(sys.argv[1]).glob("*.parquet"))
-    for ask in (by_duckdb, by_pyarrow):
+    for ask in (by_duckdb, by_pyarrow, by_polars):
         print(json.dumps(ask(files)))
 
 

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Asks an agent's Iceberg catalog what analysts ask, with pyiceberg and with DuckDB.
+"""Asks an agent's Iceberg catalog what analysts ask, with pyiceberg, DuckDB and Polars.
 
     catalog.py CATALOG TABLE PARTITION FROM TO
 
 CATALOG is the address of the catalog, http://HOST:PORT/iceberg. FROM and TO bound offsets of one partition. Prints one
 JSON object a line: by which program, the tables, how many rows there are, how many each snapshot has, how many the range
-has, how many files have to be read for it, the sum of the values, which are numbers, and what an attempt to write says.
+has, the sum of the values, which are numbers, and of those that tell it, how many files have to be read for the range
+and what an attempt to write says.
 """
 
 import importlib
@@ -15,6 +16,7 @@ import re
 import sys
 
 import duckdb
+import polars
 import pyarrow
 from pyiceberg.catalog.rest import RestCatalog
 from pyiceberg.exceptions import RESTError
@@ -81,10 +83,32 @@ def by_duckdb(address, name, partition, first, end):
     }
 
 
+def by_polars(address, name, partition, first, end):
+    """Asks Polars, which finds the table by pyiceberg and reads it by itself."""
+    table = RestCatalog("ebb", uri=address).load_table(("kafka", name))
+    rows = polars.scan_iceberg(table)
+    offset = polars.col("offset")
+    wanted = rows.filter((polars.col("partition") == partition) & (offset >= first) & (offset < end))
+    count = lambda of: of.select(polars.len()).collect().item()
+    return {
+        "program": "polars",
+        "tables": sorted(found[-1] for found in RestCatalog("ebb", uri=address).list_tables("kafka")),
+        "rows": count(rows),
+        "sum": rows.select(polars.col("value").cast(polars.String).cast(polars.Int64).sum()).collect().item(),
+        "snapshots": {
+            snapshot.snapshot_id: count(polars.scan_iceberg(table, snapshot_id=snapshot.snapshot_id))
+            for snapshot in table.snapshots()
+        },
+        "range_rows": count(wanted),
+        "range_files": None,
+        "refused": None,
+    }
+
+
 def main():
     """Prints the answers."""
     address, name, *numbers = sys.argv[1:]
-    for ask in (by_pyiceberg, by_duckdb):
+    for ask in (by_pyiceberg, by_duckdb, by_polars):
         print(json.dumps(ask(address, name, *map(int, numbers))), flush=True)
 
 

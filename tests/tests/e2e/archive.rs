@@ -138,7 +138,7 @@ async fn flights_are_read_from_parquet_as_from_segments() {
     let analysed = python.run("analysts.py", &[copy], b"").ok();
     let analyses: Vec<Analysis> =
         analysed.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(analyses.len(), 2);
+    assert_eq!(analyses.len(), 3);
     for Analysis { program, rows, months: found, delays: mean } in analyses {
         assert_eq!((rows, &found), (FLIGHTS, &months), "{program}");
         assert_eq!(mean.len(), delays.len(), "{program}");
