@@ -19,8 +19,8 @@ use tokio::time::Instant;
 
 use super::{SweeperConfig, survey::before};
 
-/// Dead objects that are watched at once; the others have their turn when these are gone.
-const WATCHED_MAX: usize = 1 << 16;
+/// Dead objects of one kind that are watched at once; the others have their turn when these are gone.
+const WATCHED_MAX: usize = 1 << 15;
 
 /// A dead object under watch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl DeadWatch {
             };
             (object, self.watched.get(&object).copied().unwrap_or_else(fresh))
         };
-        self.watched = state.dead_objects().take(WATCHED_MAX).map(watch).collect();
+        self.watched = some_of_each_kind(state.dead_objects(), WATCHED_MAX).map(watch).collect();
     }
 
     /// When the next object is due.
@@ -90,5 +90,41 @@ impl DeadWatch {
     /// An object was deleted and is about to be forgotten.
     pub(super) fn done(&mut self, object: ObjectRef) {
         self.watched.remove(&object);
+    }
+}
+
+/// Up to so many objects of each kind: the state has them kind by kind, and many of one must not keep the others from
+/// their turn.
+fn some_of_each_kind<T>(
+    dead: impl Iterator<Item = (ObjectRef, T)>,
+    most: usize,
+) -> impl Iterator<Item = (ObjectRef, T)> {
+    let (mut entries, mut segments, mut archives) = (most, most, most);
+    dead.filter(move |(object, _)| {
+        let room = match object {
+            ObjectRef::Entry(_) => &mut entries,
+            ObjectRef::Segment(_) => &mut segments,
+            ObjectRef::Archive(_) => &mut archives,
+        };
+        let fits = *room > 0;
+        *room -= usize::from(fits);
+        fits
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ebb_protocol::ids::{ArchiveId, LogPosition, SegmentId};
+
+    use super::*;
+
+    #[test]
+    fn many_of_one_kind_do_not_starve_the_others() {
+        let segments = (0..9).map(|id| ObjectRef::Segment(SegmentId(id)));
+        let entries = (0..2).map(|at| ObjectRef::Entry(LogPosition(at)));
+        let archives = (0..4).map(|id| ObjectRef::Archive(ArchiveId(id)));
+        let all = segments.clone().chain(entries.clone()).chain(archives.clone());
+        let taken: Vec<_> = some_of_each_kind(all.map(|object| (object, ())), 3).map(|(id, ())| id).collect();
+        assert_eq!(taken, segments.take(3).chain(entries).chain(archives.take(3)).collect::<Vec<_>>());
     }
 }
