@@ -104,6 +104,9 @@ impl State {
         if matches!(work, Work::Window { from, to } if from >= to) {
             return Err(Refusal::Malformed);
         }
+        if self.claims.is_full() {
+            self.drop_idle_claims();
+        }
         Ok(Outcome::WorkClaimed { version: self.claims.claim(work, agent, seen)? })
     }
 
@@ -115,7 +118,19 @@ impl State {
     /// Drops the claims of agents that have gone.
     pub(super) fn drop_claims(&mut self) {
         let agents = &self.agents;
-        self.claims.keep(|holder| agents.get(holder).is_some());
+        self.claims.keep(|_, claim| agents.get(claim.holder).is_some());
+    }
+
+    /// Drops the claims to what is not there any more. Those of compactors that were killed would stay for ever, since
+    /// nobody takes over work in which there is nothing to do.
+    fn drop_idle_claims(&mut self) {
+        let (objects, topics) = (&self.objects, &self.topics);
+        self.claims.keep(|work, _| match work {
+            Work::Window { from, to } => {
+                objects.unarchived(from).next().is_some_and(|first| first.committed < to)
+            }
+            Work::Topic(topic) => topics.get(topic).is_some(),
+        });
     }
 }
 

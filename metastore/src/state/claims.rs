@@ -60,8 +60,13 @@ impl Claims {
         }
     }
 
-    /// Drops the claims of agents that are not live.
-    pub(crate) fn keep(&mut self, is_live: impl Fn(AgentId) -> bool) {
-        self.held.retain(|_, claim| is_live(claim.holder));
+    /// Whether no further claim can be granted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.held.len() >= CLAIMS_MAX
+    }
+
+    /// Drops the claims that are not to stay.
+    pub(crate) fn keep(&mut self, stays: impl Fn(Work, Claim) -> bool) {
+        self.held.retain(|work, claim| stays(*work, *claim));
     }
 }

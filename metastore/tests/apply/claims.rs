@@ -7,7 +7,7 @@ use ebb_metastore::{
 };
 use ebb_protocol::ids::{AgentId, LogPosition};
 
-use crate::support::{World, entry, refused, register, topic};
+use crate::support::{World, batch, entry, refused, register, topic};
 
 fn window(from: u64, to: u64) -> Work {
     Work::Window { from: LogPosition(from), to: LogPosition(to) }
@@ -37,6 +37,16 @@ fn claim(world: &mut World, agent: u128, work: Work, seen: Option<u64>) -> Outco
 
 fn release(world: &mut World, agent: u128, work: Work) -> Outcome {
     run(world, agent, Command::ReleaseWork { work })
+}
+
+/// The same, where each of the entries from a position on has committed a segment, more than there can be claims.
+fn with_segments() -> (World, u64) {
+    let mut world = world();
+    let first = world.state.position().0;
+    for _ in 0..CLAIMS_MAX + 10 {
+        world.commit(0, vec![batch(1)]);
+    }
+    (world, first)
 }
 
 fn claims(world: &World) -> Vec<(Work, u128, u64)> {
@@ -111,14 +121,34 @@ fn the_claims_of_an_agent_go_with_it() {
 
 #[test]
 fn claims_are_limited() {
-    let mut world = world();
+    let (mut world, first) = with_segments();
+    let at = |n: u64| window(first + n, first + n + 1);
     for n in 0..CLAIMS_MAX as u64 {
-        assert_eq!(claim(&mut world, 1, window(n, n + 1), None), granted(n + 1));
+        assert_eq!(claim(&mut world, 1, at(n), None), granted(n + 1));
     }
-    let next = window(1_000, 1_001);
+    let next = at(CLAIMS_MAX as u64);
     assert_eq!(claim(&mut world, 1, next, None), refused(Refusal::ClaimsFull));
-    let renewed = claim(&mut world, 1, window(7, 8), None);
+    let renewed = claim(&mut world, 1, at(7), None);
     assert_eq!(renewed, granted(CLAIMS_MAX as u64 + 1), "one that is held is renewed all the same");
-    release(&mut world, 1, window(7, 8));
+    release(&mut world, 1, at(7));
     assert_eq!(claim(&mut world, 1, next, None), granted(CLAIMS_MAX as u64 + 2));
+}
+
+#[test]
+fn claims_to_nothing_make_room() {
+    let (mut world, first) = with_segments();
+    let present = [window(first, first + 1), window(first + 1, first + 2)];
+    for work in present {
+        claim(&mut world, 2, work, None);
+    }
+    claim(&mut world, 2, Work::Topic(topic(1)), None);
+    claim(&mut world, 2, Work::Topic(topic(77)), None);
+    for n in 0..CLAIMS_MAX as u64 - 4 {
+        claim(&mut world, 2, window(1_000 + n, 1_001 + n), None);
+    }
+    assert_eq!(claims(&world).len(), CLAIMS_MAX);
+    let next = window(first + 2, first + 3);
+    assert_eq!(claim(&mut world, 1, next, None), granted(CLAIMS_MAX as u64 + 1));
+    let left: Vec<_> = claims(&world).into_iter().map(|(work, ..)| work).collect();
+    assert_eq!(left, [present[0], present[1], next, Work::Topic(topic(1))]);
 }
