@@ -29,6 +29,9 @@ pub(crate) enum BenchCommand {
     Seek(SeekArgs),
     /// Start `ebb dev` on an empty directory and measure the time to the first acknowledged record
     Coldstart(ReportArgs),
+    /// Start `ebb dev` on an empty directory and measure the time from producing records until they are rows of an
+    /// Iceberg table, by way of `ebb archive run`
+    Queryable(ReportArgs),
 }
 
 /// How often to measure, and how to tell the figures.

@@ -11,6 +11,7 @@ mod groups;
 mod latency;
 mod member;
 mod produce;
+mod queryable;
 mod rebalance;
 mod seek;
 mod server;
@@ -42,6 +43,7 @@ pub(crate) async fn run(command: BenchCommand) -> Result<(), Failure> {
         BenchCommand::Archive(args) => archive::run(args).await,
         BenchCommand::Seek(args) => seek::run(args).await,
         BenchCommand::Coldstart(args) => coldstart::run(args).await,
+        BenchCommand::Queryable(args) => queryable::run(args).await,
     }
 }
 

@@ -77,16 +77,21 @@ impl Server {
 
     /// The value of one of its figures without labels.
     pub(super) async fn figure(&self, name: &str) -> Result<u64, Failure> {
-        let failed = Failure::with("the agent's figures");
+        let page = self.page("/metrics").await?;
+        let mut values = page.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
+        values.next().ok_or_else(|| Failure::new(format!("the agent has no figure {name}")))
+    }
+
+    /// What the agent answers on its HTTP port, with the head.
+    pub(super) async fn page(&self, path: &str) -> Result<String, Failure> {
         let mut page = String::new();
         let exchange = async {
             let mut stream = TcpStream::connect(&self.http).await?;
-            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").await?;
+            stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
             stream.read_to_string(&mut page).await
         };
-        exchange.await.map_err(failed)?;
-        let mut values = page.lines().filter_map(|line| line.strip_prefix(name)?.trim().parse().ok());
-        values.next().ok_or_else(|| Failure::new(format!("the agent has no figure {name}")))
+        exchange.await.map_err(Failure::with("the agent's HTTP port"))?;
+        Ok(page)
     }
 
     /// Asks the agent to leave its cluster, and waits until it has.
@@ -127,12 +132,17 @@ impl Process {
     }
 
     /// Asks the process to end in order, and waits until it has.
-    pub(super) async fn stop(mut self) -> Result<(), Failure> {
+    pub(super) async fn stop(self) -> Result<(), Failure> {
         let asked = Command::new("kill").arg(self.0.id().to_string()).status();
         asked.map_err(Failure::with("kill"))?;
+        self.end().await.map(|_| ())
+    }
+
+    /// Waits until the process has ended by itself. True when it did what it was asked to.
+    pub(super) async fn end(mut self) -> Result<bool, Failure> {
         let ended = tokio::task::spawn_blocking(move || self.0.wait());
-        ended.await.map_err(Failure::new)?.map_err(Failure::with("waiting for ebb"))?;
-        Ok(())
+        let ended = ended.await.map_err(Failure::new)?.map_err(Failure::with("waiting for ebb"))?;
+        Ok(ended.success())
     }
 }
 
