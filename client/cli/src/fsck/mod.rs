@@ -1,6 +1,7 @@
 //! `ebb fsck`: opens the store, reads the metastore without changing it, and checks that both agree. It may run beside
 //! live agents: objects that are younger than its look at the metastore are not its business.
 
+mod archives;
 mod objects;
 mod partitions;
 

@@ -1,5 +1,5 @@
 //! Reads every object that the state refers to, checks its bytes, and compares them with the coordinates. Also counts
-//! the segments and archive files that nothing refers to. What is in an archive file is not looked at.
+//! the segments and archive files that nothing refers to.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ use ebb_metastore::{
 use ebb_protocol::{
     batch::RecordBatch,
     clock::{Clock, SystemClock},
-    ids::{ArchiveId, ByteRange, TopicPartition},
+    ids::{ByteRange, TopicPartition},
 };
 use ebb_segment::{format, key};
 use futures::StreamExt;
 use object_store::{ObjectStore, ObjectStoreExt, path::Path};
 
 use super::{
-    Report,
+    Report, archives,
     partitions::{Expected, name},
 };
 use crate::{output::Failure, progress::Progress};
@@ -42,7 +42,7 @@ pub(super) async fn check(
         let path = match object {
             ObjectRef::Segment(id) => Some(key::of(id)),
             ObjectRef::Entry(position) => log.object(position),
-            ObjectRef::Archive(id) => return look(state, store, id, &rows).await,
+            ObjectRef::Archive(id) => return archives::check(state, store, id, &rows).await,
         };
         let Some(path) = path else { return (0, vec![format!("{object:?} has no object")]) };
         match read(store, &path).await {
@@ -60,35 +60,6 @@ pub(super) async fn check(
 
 async fn read(store: &Arc<dyn ObjectStore>, path: &Path) -> Result<Bytes, object_store::Error> {
     store.get(path).await?.bytes().await
-}
-
-/// Checks that an archive file is there, has the size that it should, and that its rows lie within it.
-async fn look(
-    state: &State,
-    store: &Arc<dyn ObjectStore>,
-    id: ArchiveId,
-    rows: &[(TopicPartition, BatchCoordinates)],
-) -> (u64, Vec<String>) {
-    let object = ObjectRef::Archive(id);
-    let Some((first, _)) = rows.first() else { return (0, Vec::new()) };
-    let path = key::archive_key(first.topic, id);
-    let should = state.object_bytes(object).unwrap_or(0);
-    let found = match store.head(&path).await {
-        Ok(found) => found.size,
-        Err(problem) => return (0, vec![format!("object {path}: {problem}")]),
-    };
-    let mut problems = Vec::new();
-    if found != should {
-        problems.push(format!("object {path}: it has {found} bytes, not {should}"));
-    }
-    for (at, row) in rows.iter().filter(|(_, row)| row.range.end() > found) {
-        let (base, last) = (row.base, row.last);
-        problems.push(format!(
-            "object {path}: {}, offsets {base} to {last}: the object ends before it",
-            name(state, *at)
-        ));
-    }
-    (found, problems)
 }
 
 /// Counts the objects that nothing refers to: a dry run of the sweeper's listing.
@@ -172,96 +143,4 @@ fn slice(bytes: &Bytes, range: ByteRange) -> Option<Bytes> {
     let start = usize::try_from(range.start).ok()?;
     let end = usize::try_from(range.end()).ok()?;
     (start <= end && end <= bytes.len()).then(|| bytes.slice(start..end))
-}
-
-#[cfg(test)]
-mod tests {
-    use ebb_metastore::{
-        command::{
-            ArchiveSpan, BatchFacts, BodyPlace, Command, CommitSegment, CreateTopic, PublishArchive,
-            RegisterAgent, Run,
-        },
-        outcome::Outcome,
-        state::fingerprint,
-    };
-    use ebb_protocol::{
-        ids::{
-            AgentEpoch, AgentId, EntryId, IdSource, Offset, PartitionIndex, SegmentId, Timestamp, TopicId,
-            TopicName,
-        },
-        random::Random,
-    };
-    use object_store::memory::InMemory;
-
-    use super::*;
-
-    const AGENT: AgentId = AgentId(1);
-    const ZERO: PartitionIndex = PartitionIndex(0);
-
-    fn apply(state: &mut State, command: Command) {
-        let number = state.next_number(AGENT);
-        let entry = Entry {
-            id: EntryId(1),
-            agent: AGENT,
-            epoch: AgentEpoch(u64::from(number.is_some())),
-            number: number.unwrap_or(0),
-            time: Timestamp(1),
-            hash: None,
-            commands: vec![command],
-        };
-        let outcomes = state.apply(state.position(), &entry, ByteRange { start: 0, len: 0 });
-        assert!(!matches!(outcomes[..], [Outcome::Refused(_)]), "{outcomes:?}");
-    }
-
-    /// A state with one archive file of 90 bytes, whose row groups end at byte 54.
-    fn state(topic: TopicId, archive: ArchiveId) -> State {
-        let mut state = State::default();
-        let (zone, understands) = (String::new(), 1);
-        let said = RegisterAgent { agent: AGENT, kafka: None, quic: None, zone, understands, host: None };
-        apply(&mut state, Command::RegisterAgent(said));
-        let name = TopicName::new("t").expect("it is legal");
-        apply(
-            &mut state,
-            Command::CreateTopic(CreateTopic { topic, name, partitions: 1, config: Vec::new() }),
-        );
-        let batch = BatchFacts { bytes: 100, records: 3, max_timestamp: Timestamp(5), producer: None };
-        let range = ByteRange { start: 0, len: 100 };
-        let runs = vec![Run { topic, partition: ZERO, range, batches: vec![batch] }];
-        let body = BodyPlace::Object { bytes: 100 };
-        apply(&mut state, Command::CommitSegment(CommitSegment { segment: SegmentId(1), body, runs }));
-        let span = ArchiveSpan {
-            partition: ZERO,
-            first: Offset(0),
-            next: Offset(3),
-            replaces: fingerprint(&state.find(topic, ZERO, Offset(0), 1, 1)),
-            rows: 3,
-            range: ByteRange { start: 4, len: 50 },
-            min_timestamp: Timestamp(5),
-            max_timestamp: Timestamp(5),
-        };
-        let (bytes, tail_bytes, tail_checksum, spans) = (90, 30, 7, vec![span]);
-        let publish = PublishArchive { archive, topic, bytes, tail_bytes, tail_checksum, spans };
-        apply(&mut state, Command::PublishArchive(publish));
-        state
-    }
-
-    #[tokio::test]
-    async fn an_archive_file_must_be_there_in_its_size() {
-        let ids = IdSource::new(Arc::new(SystemClock), Random::from_seed(1));
-        let (topic, id) = (ids.topic(), ArchiveId(1));
-        let state = state(topic, id);
-        let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
-        let at = TopicPartition { topic, partition: ZERO };
-        let rows: Vec<_> =
-            state.find(topic, ZERO, Offset(0), u64::MAX, 9).into_iter().map(|row| (at, row)).collect();
-        let (bytes, problems) = look(&state, &store, id, &rows).await;
-        assert_eq!((bytes, problems.len()), (0, 1), "it is missing: {problems:?}");
-        for (size, expect) in [(90, 0), (91, 1), (60, 1), (40, 2)] {
-            let path = key::archive_key(topic, id);
-            store.put(&path, vec![7; size].into()).await.expect("memory does not fail");
-            let (bytes, problems) = look(&state, &store, id, &rows).await;
-            assert_eq!((bytes, problems.len()), (size as u64, expect), "{problems:?}");
-            assert!(problems.iter().all(|problem| problem.contains(path.as_ref())), "{problems:?}");
-        }
-    }
 }
