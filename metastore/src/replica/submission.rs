@@ -32,13 +32,15 @@ pub struct Submission {
 
 impl Submission {
     /// How much it adds to an entry, in units of about [`WEIGHT_BYTES`]: a command each, a batch each, and what
-    /// commands about groups carry.
+    /// commands about groups and the archive carry.
     fn weight(&self) -> usize {
         let more = |command: &Command| match command {
             Command::CommitSegment(commit) => commit.runs.iter().map(|run| run.batches.len()).sum(),
-            Command::UpdateGroup(_) | Command::CommitOffsets(_) | Command::DeleteOffsets(_) => {
-                encoded_bytes(command) / WEIGHT_BYTES
-            }
+            Command::UpdateGroup(_)
+            | Command::CommitOffsets(_)
+            | Command::DeleteOffsets(_)
+            | Command::PublishArchive(_)
+            | Command::ForgetObjects { .. } => encoded_bytes(command) / WEIGHT_BYTES,
             _ => 0,
         };
         self.commands.iter().map(|command| 1 + more(command)).sum()
@@ -138,7 +140,11 @@ impl Pending {
 mod tests {
     use std::time::Duration;
 
+    use ebb_protocol::ids::{ArchiveId, ByteRange, Offset, PartitionIndex, Timestamp, TopicId};
+    use uuid::Uuid;
+
     use super::*;
+    use crate::command::{ArchiveSpan, PublishArchive};
 
     fn submit() -> (Queued, Pending) {
         pair(Submission::default(), true, Instant::now() + Duration::from_secs(1))
@@ -174,5 +180,33 @@ mod tests {
         let (queued, pending) = submit();
         drop(pending);
         assert!(queued.take().is_some());
+    }
+
+    #[test]
+    fn a_published_file_weighs_what_its_spans_take() {
+        let span = |at: i64| ArchiveSpan {
+            partition: PartitionIndex(0),
+            first: Offset(at),
+            next: Offset(at + 1),
+            replaces: 1 << 60,
+            rows: 1,
+            range: ByteRange { start: 1 << 30, len: 1 << 20 },
+            min_timestamp: Timestamp(1 << 40),
+            max_timestamp: Timestamp(1 << 40),
+        };
+        let weight = |spans: i64| {
+            let publish = PublishArchive {
+                archive: ArchiveId(1 << 100),
+                topic: TopicId(Uuid::nil()),
+                bytes: 1 << 27,
+                tail_bytes: 1 << 20,
+                tail_checksum: 0,
+                spans: (0..spans).map(span).collect(),
+            };
+            Submission { commands: vec![Command::PublishArchive(publish)], body: Vec::new() }.weight()
+        };
+        assert!(weight(1) <= 2);
+        let (weight, bytes) = (weight(10_000), 10_000 * 20);
+        assert!((bytes / WEIGHT_BYTES..4 * bytes / WEIGHT_BYTES).contains(&weight), "{weight}");
     }
 }
