@@ -6,8 +6,8 @@ use ebb_metastore::{
     command::{
         ArchiveSpan, BatchFacts, BatchProducer, BodyPlace, ClassicGroup, ClassicMember, ClassicPart, Command,
         CommitFence, CommitOffsets, CommitSegment, CommittedOffset, ConsumerGroup, ConsumerMember,
-        CreateTopic, DeleteOffsets, Endpoint, GroupChange, ObjectRef, PublishArchive, RegisterAgent, Run,
-        UpdateGroup, Work,
+        CreateTopic, DeleteOffsets, Endpoint, GroupChange, ObjectRef, PublishArchive, RecordCompaction,
+        RegisterAgent, Run, UpdateGroup, Work,
     },
     entry::{Entry, EntryError, StateHash},
 };
@@ -164,6 +164,11 @@ fn archive_commands() -> Vec<Command> {
         Command::ClaimWork { work: window, seen: None },
         Command::ClaimWork { work: Work::Topic(topic()), seen: Some(300) },
         Command::ReleaseWork { work: window },
+        Command::RecordCompaction(RecordCompaction {
+            topic: topic(),
+            clean: vec![(PartitionIndex(0), Offset(300)), (PartitionIndex(2), Offset(1))],
+            mark: true,
+        }),
         Command::ForgetObjects { objects: vec![ObjectRef::Archive(archive)] },
     ]
 }

@@ -9,7 +9,7 @@ mod text;
 use ebb_metastore::{
     command::{
         ClassicGroup, ClassicMember, ClassicPart, Command, CommitFence, CommitOffsets, CommittedOffset,
-        ConsumerGroup, ConsumerMember, Endpoint, GroupChange, ObjectRef, UpdateGroup, Work,
+        ConsumerGroup, ConsumerMember, Endpoint, GroupChange, ObjectRef, RecordCompaction, UpdateGroup, Work,
     },
     limits::{OFFSETS_CHECK_MS, OFFSETS_RETENTION_MS, PRODUCER_IDLE_MS},
     outcome::{BatchOutcome, Outcome},
@@ -136,6 +136,11 @@ fn add_archive(world: &mut World) {
     for work in [window, Work::Topic(topic(1))] {
         let outcome = world.run(Command::ClaimWork { work, seen: None });
         assert!(matches!(outcome, Outcome::WorkClaimed { .. }), "{outcome:?}");
+    }
+    for (clean, mark) in [(1, true), (2, false)] {
+        let clean = vec![(PartitionIndex(0), Offset(clean))];
+        let record = RecordCompaction { topic: topic(1), clean, mark };
+        assert_eq!(world.run(Command::RecordCompaction(record)), Outcome::Done);
     }
 }
 

@@ -10,7 +10,8 @@ use ebb_protocol::{
 
 use super::Context;
 use crate::{
-    command::{ArchiveSpan, ObjectRef, PublishArchive, Work},
+    command::{ArchiveSpan, ObjectRef, PublishArchive, RecordCompaction, Work},
+    entry::Entry,
     limits::SPANS_PER_ARCHIVE_MAX,
     outcome::{Outcome, Refusal},
     state::{BatchCoordinates, ObjectFacts, State},
@@ -93,6 +94,27 @@ impl State {
             }
         }
         died
+    }
+
+    pub(super) fn record_compaction(
+        &mut self,
+        entry: &Entry,
+        record: &RecordCompaction,
+    ) -> Result<Outcome, Refusal> {
+        let topic = self.topics.get(record.topic).ok_or(Refusal::UnknownTopic(record.topic))?;
+        if !record.clean.is_sorted_by(|(before, _), (after, _)| before < after) {
+            return Err(Refusal::Malformed);
+        }
+        for (partition, clean) in &record.clean {
+            let index = usize::try_from(partition.0).map_err(|_| Refusal::UnknownPartition)?;
+            let partition = topic.partitions().get(index).ok_or(Refusal::UnknownPartition)?;
+            if *clean < Offset(0) || *clean > partition.high_watermark {
+                return Err(Refusal::OffsetOutOfRange);
+            }
+        }
+        let now = self.time_by(entry);
+        self.compactions.entry(record.topic).or_default().record(&record.clean, record.mark, now);
+        Ok(Outcome::Done)
     }
 
     pub(super) fn claim_work(

@@ -96,6 +96,7 @@ impl State {
             Command::PublishArchive(publish) => self.publish_archive(context, publish),
             Command::ClaimWork { work, seen } => self.claim_work(context.entry.agent, *work, *seen),
             Command::ReleaseWork { work } => self.release_work(context.entry.agent, *work),
+            Command::RecordCompaction(record) => self.record_compaction(context.entry, record),
         }
     }
 }

@@ -59,6 +59,7 @@ impl State {
             }
         }
         self.tables.remove(&id);
+        self.compactions.remove(&id);
         Ok(Outcome::Done)
     }
 

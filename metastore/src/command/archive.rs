@@ -42,6 +42,18 @@ pub struct ArchiveSpan {
     pub max_timestamp: Timestamp,
 }
 
+/// Records how far a topic is compacted by key, once all the files of it are published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordCompaction {
+    /// The topic.
+    pub topic: TopicId,
+    /// For each partition an offset: of two records below with the same key, only the later one is there. Sorted by
+    /// partition, none twice; a partition that is not named stays as far as it was.
+    pub clean: Vec<(PartitionIndex, Offset)>,
+    /// Whether the tombstones below begin to count their time now. Those of the time before must be gone.
+    pub mark: bool,
+}
+
 /// A piece of work on the archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Work {

@@ -13,7 +13,7 @@ use ebb_protocol::ids::{
 use postcard::{ser_flavors, serialize_with_flavor};
 use serde::{Deserialize, Serialize};
 
-pub use self::archive::{ArchiveSpan, PublishArchive, Work};
+pub use self::archive::{ArchiveSpan, PublishArchive, RecordCompaction, Work};
 pub use self::groups::{
     ClassicGroup, ClassicMember, ClassicPart, CommitFence, CommitOffsets, CommittedOffset, ConsumerGroup,
     ConsumerMember, DeleteOffsets, GroupChange, Partitions, UpdateGroup,
@@ -121,6 +121,8 @@ pub enum Command {
         /// The work, as it was claimed.
         work: Work,
     },
+    /// Records how far a topic is compacted by key.
+    RecordCompaction(RecordCompaction),
 }
 
 /// What an agent says of itself when it registers.

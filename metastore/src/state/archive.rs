@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 
 use ebb_protocol::ids::{ArchiveId, LogPosition, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition};
 
-use super::{ArchiveFile, BatchCoordinates, Claim, State, Table, UnarchivedObject, config::TopicSettings};
+use super::{
+    ArchiveFile, BatchCoordinates, Claim, Compaction, State, Table, UnarchivedObject, config::TopicSettings,
+};
 use crate::command::{ObjectRef, Work};
 
 /// Rows of coordinates, by partition.
@@ -96,6 +98,12 @@ impl State {
     #[must_use]
     pub fn table(&self, topic: TopicId) -> Option<&Table> {
         self.tables.get(&topic)
+    }
+
+    /// How far a topic is compacted by key; `None` while it never was.
+    #[must_use]
+    pub fn compaction(&self, topic: TopicId) -> Option<&Compaction> {
+        self.compactions.get(&topic)
     }
 
     /// An archive file and its topic: what a reader must know of the file before it reads it. `None` once no snapshot

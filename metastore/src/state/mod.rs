@@ -4,6 +4,7 @@
 mod agents;
 mod archive;
 mod claims;
+mod compaction;
 pub mod config;
 mod config_table;
 mod coordinates;
@@ -31,6 +32,7 @@ pub use self::{
     agents::Agent,
     archive::{ArchiveStatus, RowsByPartition},
     claims::Claim,
+    compaction::Compaction,
     coordinates::{BatchCoordinates, fingerprint},
     groups::{Group, GroupBody},
     history::Diverged,
@@ -78,6 +80,8 @@ pub struct State {
     /// Of each topic for which something was published.
     pub(crate) tables: BTreeMap<TopicId, Table>,
     pub(crate) claims: Claims,
+    /// Of each topic that was compacted by key.
+    pub(crate) compactions: BTreeMap<TopicId, Compaction>,
 }
 
 impl State {

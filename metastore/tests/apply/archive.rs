@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use ebb_metastore::{
-    command::{ArchiveSpan, Command, ObjectRef, PublishArchive},
+    command::{ArchiveSpan, Command, ObjectRef, PublishArchive, RecordCompaction},
     limits::SNAPSHOTS_PER_TOPIC_MAX,
     outcome::{Outcome, Refusal},
     state::{BatchCoordinates, State, Table, fingerprint},
@@ -337,4 +337,31 @@ fn planted_a_publish_of_what_was_not_planned_is_found() {
     let found = replaces_what_it_has_not_read();
     plant(None);
     assert!(found);
+}
+
+#[test]
+fn how_far_a_topic_is_compacted_never_goes_back() {
+    let mut world = world();
+    let mut record = |clean: &[(i32, i64)], mark| {
+        let clean = clean.iter().map(|(at, clean)| (PartitionIndex(*at), Offset(*clean))).collect();
+        world.run(Command::RecordCompaction(RecordCompaction { topic: topic(1), clean, mark }))
+    };
+    assert_eq!(record(&[(0, 4), (1, 1)], true), Outcome::Done);
+    assert_eq!(record(&[(0, 6)], false), Outcome::Done);
+    assert_eq!(record(&[(0, 2), (1, 0)], false), Outcome::Done, "it comes late, and is true all the same");
+    assert_eq!(record(&[(1, 0), (0, 2)], false), refused(Refusal::Malformed));
+    assert_eq!(record(&[(0, 2), (0, 3)], false), refused(Refusal::Malformed));
+    assert_eq!(record(&[(0, 7)], false), refused(Refusal::OffsetOutOfRange), "beyond the high watermark");
+    assert_eq!(record(&[(9, 1)], false), refused(Refusal::UnknownPartition));
+    let at = |index| {
+        let found = world.state.compaction(topic(1)).expect("it was recorded");
+        (found.clean(PartitionIndex(index)).0, found.marked(PartitionIndex(index)).0)
+    };
+    assert_eq!((at(0), at(1), at(2)), ((6, 4), (1, 1), (0, 0)));
+    let found = world.state.compaction(topic(1)).expect("it was recorded");
+    let later = |ms| Timestamp(found.marked_at().0 + ms);
+    assert!(!found.is_ripe(later(99), 100) && found.is_ripe(later(100), 100));
+    assert!(found.is_ripe(later(0), 0) && !found.is_ripe(later(1), i64::MAX));
+    world.run(Command::DeleteTopic { topic: topic(1) });
+    assert_eq!(world.state.compaction(topic(1)), None);
 }

@@ -5,7 +5,7 @@ use ebb_metastore::{
     command::{
         ArchiveSpan, BatchFacts, BatchProducer, BodyPlace, ClassicGroup, Command, CommitFence, CommitOffsets,
         CommitSegment, CommittedOffset, ConsumerGroup, ConsumerMember, CreateTopic, DeleteOffsets, Endpoint,
-        GroupChange, ObjectRef, PublishArchive, RegisterAgent, Run, UpdateGroup, Work,
+        GroupChange, ObjectRef, PublishArchive, RecordCompaction, RegisterAgent, Run, UpdateGroup, Work,
     },
     entry::Entry,
     snapshot,
@@ -145,6 +145,11 @@ fn archive() -> Vec<Command> {
         Command::ClaimWork { work: window, seen: None },
         Command::ClaimWork { work: Work::Topic(topic(1)), seen: Some(1) },
         Command::ReleaseWork { work: window },
+        Command::RecordCompaction(RecordCompaction {
+            topic: topic(1),
+            clean: vec![(PartitionIndex(1), Offset(2))],
+            mark: true,
+        }),
     ]
 }
 
