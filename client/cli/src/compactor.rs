@@ -7,7 +7,7 @@ use ebb_agent::{Agent, Environment, Figure, Figures, Storage, config::AgentConfi
 use ebb_compactor::{
     Member,
     retention::{Retention, RetentionConfig},
-    rewriter::{RewriteCounters, Rewriter, RewriterConfig},
+    rewriter::{KeyCompactionConfig, KeyCompactor, KeyCounters, RewriteCounters, Rewriter, RewriterConfig},
     sweeper::{Sweeper, SweeperConfig},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -35,6 +35,14 @@ pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
     );
     let retention =
         Retention::new(metastore.clone(), clock.clone(), random.fork(), RetentionConfig::default());
+    let keys = KeyCompactor::new(
+        member.id(),
+        metastore.clone(),
+        storage.store.clone(),
+        clock.clone(),
+        random.fork(),
+        key_settings(&args.rewriting),
+    );
     let rewriter =
         Rewriter::new(member.id(), metastore, storage.store, clock, random, settings(&args.rewriting));
     output::note(format_args!("ready {}", args.store));
@@ -45,6 +53,7 @@ pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
         () = member.ousted() => true,
         () = rewriter.run() => true,
         () = retention.run() => true,
+        () = keys.run() => true,
     };
     sweeper.shutdown().await;
     member.leave().await;
@@ -64,7 +73,8 @@ pub(crate) async fn join(store: &str) -> Result<(Member, Storage), Failure> {
     Ok((joined.map_err(Failure::new)?, storage))
 }
 
-/// Starts a rewriter on an agent's replica and store. It stops when the handle is dropped, before the agent does.
+/// Starts a rewriter and key compaction on an agent's replica and store. They stop when the handle is dropped, before
+/// the agent does.
 pub(crate) fn beside(
     agent: &Agent,
     environment: Environment,
@@ -72,9 +82,27 @@ pub(crate) fn beside(
 ) -> AbortOnDropHandle<()> {
     let Environment { clock, random } = environment;
     let (metastore, store) = (agent.broker().metastore().clone(), agent.store().clone());
+    let keys = KeyCompactor::new(
+        agent.id(),
+        metastore.clone(),
+        store.clone(),
+        clock.clone(),
+        random.fork(),
+        key_settings(rewriting),
+    );
     let rewriter = Rewriter::new(agent.id(), metastore, store, clock, random, settings(rewriting));
     agent.add_figures(Arc::new(Rewritten(rewriter.counters())));
-    AbortOnDropHandle::new(tokio::spawn(rewriter.run()))
+    agent.add_figures(Arc::new(Compacted(keys.counters())));
+    AbortOnDropHandle::new(tokio::spawn(async {
+        tokio::join!(rewriter.run(), keys.run());
+    }))
+}
+
+/// The settings of key compaction from flags.
+fn key_settings(rewriting: &Rewriting) -> KeyCompactionConfig {
+    let default = KeyCompactionConfig::default();
+    let table_bytes = rewriting.compaction_table_bytes.map_or(default.table_bytes, |size| size.as_u64());
+    KeyCompactionConfig { rewriter: settings(rewriting), table_bytes, ..default }
 }
 
 /// The rewriter's settings from flags.
@@ -117,6 +145,35 @@ impl Figures for Rewritten {
                 "ebb_archive_files_refused_total",
                 "Archive files that came too late and are deleted.",
                 counts.files_refused,
+            ),
+        ]
+    }
+}
+
+#[derive(Debug)]
+struct Compacted(Arc<KeyCounters>);
+
+impl Figures for Compacted {
+    fn figures(&self) -> Vec<Figure> {
+        let counts = self.0.counts();
+        let counter = |name, help, value| Figure { name, is_counter: true, help, value };
+        vec![
+            counter("ebb_compaction_passes_total", "Passes of key compaction over a topic.", counts.passes),
+            counter(
+                "ebb_compaction_passes_failed_total",
+                "Passes of key compaction that failed and are tried again.",
+                counts.passes_failed,
+            ),
+            counter("ebb_compaction_files_total", "Archive files that were compacted.", counts.files),
+            counter(
+                "ebb_compaction_records_dropped_total",
+                "Records that were dropped by key compaction.",
+                counts.records_dropped,
+            ),
+            counter(
+                "ebb_compaction_tombstones_dropped_total",
+                "Tombstones that were dropped because their time was over.",
+                counts.tombstones_dropped,
             ),
         ]
     }

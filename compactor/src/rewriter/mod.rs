@@ -13,10 +13,12 @@ mod claims;
 mod config;
 mod counters;
 mod error;
+mod keys;
 mod pace;
 mod place;
 mod plan;
 mod read;
+mod shelf;
 mod task;
 mod verify;
 mod window;
@@ -25,5 +27,6 @@ pub use self::{
     config::RewriterConfig,
     counters::{RewriteCounters, RewriteCounts},
     error::RewriteError,
+    keys::{KeyCompactionConfig, KeyCompactor, KeyCounters, KeyCounts, KeysDone},
     task::{Done, Rewriter},
 };

@@ -38,7 +38,7 @@ pub(super) async fn verify(
     requests: &RequestPace,
     cpu: &CpuPace,
 ) -> Result<Arc<Footer>, RewriteError> {
-    let mut reader = Reader { file, store, requests, piece: None };
+    let mut reader = Reader::new(file.key.clone(), file.bytes, store, requests);
     if file.bytes <= PIECE_BYTES {
         // One request has all of it.
         reader.get(0..file.bytes).await?;
@@ -89,22 +89,37 @@ pub(super) async fn verify(
 }
 
 /// Reads a file in large pieces, the last of which it keeps: a scan goes forward.
-struct Reader<'a> {
-    file: &'a Written<'a>,
+pub(super) struct Reader<'a> {
+    key: Path,
+    file_bytes: u64,
     store: &'a SegmentStore,
     requests: &'a RequestPace,
     piece: Option<(Range<u64>, Bytes)>,
 }
 
-impl Reader<'_> {
-    async fn get(&mut self, range: Range<u64>) -> Result<Bytes, RewriteError> {
+impl<'a> Reader<'a> {
+    /// Of the file with this key and size. Makes no request.
+    pub(super) fn new(
+        key: Path,
+        file_bytes: u64,
+        store: &'a SegmentStore,
+        requests: &'a RequestPace,
+    ) -> Self {
+        Self { key, file_bytes, store, requests, piece: None }
+    }
+
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// [`RewriteError::Store`].
+    pub(super) async fn get(&mut self, range: Range<u64>) -> Result<Bytes, RewriteError> {
         if let Some(found) = self.kept(&range) {
             return Ok(found);
         }
-        let end = (range.start + PIECE_BYTES).min(self.file.bytes).max(range.end);
+        let end = (range.start + PIECE_BYTES).min(self.file_bytes).max(range.end);
         self.requests.turn().await;
         let whole = ByteRange { start: range.start, len: end - range.start };
-        let bytes = self.store.get(self.file.key, whole).await?;
+        let bytes = self.store.get(&self.key, whole).await?;
         self.piece = Some((range.start..end, bytes.clone()));
         let len = usize::try_from(range.end - range.start).unwrap_or(bytes.len());
         Ok(bytes.slice(..len.min(bytes.len())))

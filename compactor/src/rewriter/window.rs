@@ -3,21 +3,19 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow, pin::pin};
 
-use bytes::Bytes;
-use ebb_archive::{Archive, ArchiveWriter, Footer, Identity, Span};
+use ebb_archive::{Archive, ArchiveWriter, Identity};
 use ebb_metastore::{
     Metastore, Submission,
-    command::{ArchiveSpan, Command, PublishArchive, Work},
+    command::{Command, PublishArchive, Work},
     outcome::{Outcome, Refusal},
-    state::{BatchCoordinates, State, fingerprint},
+    state::{BatchCoordinates, State},
 };
 use ebb_protocol::{
     batch::RecordBatch,
-    ids::{ArchiveId, ByteRange, ClusterId, IdSource, LeaderEpoch, PartitionIndex, TopicId, TopicPartition},
+    ids::{ArchiveId, ClusterId, IdSource, LeaderEpoch, PartitionIndex, TopicId, TopicPartition},
 };
-use ebb_segment::{key, store::SegmentStore};
+use ebb_segment::store::SegmentStore;
 use futures::{Stream, StreamExt, stream};
-use object_store::PutPayload;
 
 use super::{
     config::RewriterConfig,
@@ -27,7 +25,7 @@ use super::{
     place::place,
     plan::Window,
     read::Sources,
-    verify::{Written, verify},
+    shelf::{Piece, Shelf},
 };
 
 /// Partitions whose rows are looked up under one lock.
@@ -35,12 +33,6 @@ const PARTITIONS_PER_LOOK: usize = 1_000;
 
 /// The rows of a topic's partitions that a window rewrites.
 type TopicRows = BTreeMap<PartitionIndex, Vec<BatchCoordinates>>;
-
-/// Rows of a partition that lie next to each other, and become one span of a file.
-struct Piece {
-    partition: PartitionIndex,
-    rows: Vec<BatchCoordinates>,
-}
 
 /// A topic's file that is not in the store yet.
 struct Draft {
@@ -172,19 +164,8 @@ impl Workshop<'_> {
         if pieces.is_empty() {
             return Ok(Filed { command: None, left_out });
         }
-        let key = key::archive_key(topic, id);
-        let bytes = archive.bytes.len() as u64;
-        self.requests.turn().await;
-        self.store.put_object(&key, PutPayload::from_bytes(Bytes::from(archive.bytes))).await?;
-        let written = Written { topic, key: &key, bytes, tail: archive.tail, spans: &archive.spans };
-        let footer = match verify(&written, self.store, self.requests, &self.cpu).await {
-            Err(error) if error.is_damage() => verify(&written, self.store, self.requests, &self.cpu).await?,
-            verified => verified?,
-        };
-        let spans = pieces.iter().zip(&archive.spans);
-        let spans = spans.filter_map(|(piece, span)| piece.published(span, &footer)).collect();
-        let (tail_bytes, tail_checksum) = (archive.tail.bytes, archive.tail.checksum);
-        let command = PublishArchive { archive: id, topic, bytes, tail_bytes, tail_checksum, spans };
+        let shelf = Shelf { store: self.store, requests: self.requests, cpu: &self.cpu };
+        let command = shelf.put(topic, id, archive, &pieces).await?;
         Ok(Filed { command: Some(command), left_out })
     }
 
@@ -272,36 +253,6 @@ async fn placed(
             place(row, sources.bytes(row)?, epoch)
         }
         placed => placed,
-    }
-}
-
-impl Piece {
-    /// Whether a row lies behind its last one, and nothing between them.
-    fn goes_on(&self, partition: PartitionIndex, row: &BatchCoordinates) -> bool {
-        let follows = |last: &BatchCoordinates| last.last.plus(1) == row.base;
-        self.partition == partition && self.rows.last().is_some_and(follows)
-    }
-
-    /// What is published of it, when it was written as `span` into the file with this footer.
-    fn published(&self, span: &Span, footer: &Footer) -> Option<ArchiveSpan> {
-        let (first, last) = (self.rows.first()?, self.rows.last()?);
-        let groups = footer.partition(self.partition).iter();
-        let groups: Vec<_> = groups.filter(|group| (span.first..span.next).contains(&group.first)).collect();
-        let (start, end) = (groups.first()?.range.start, groups.last()?.range.end());
-        // A batch's header states a largest timestamp, which need not be that of its records.
-        let max_timestamp = groups.iter().filter_map(|group| group.max_timestamp).max();
-        let max_timestamp = max_timestamp.map_or(span.max_timestamp, |max| max.max(span.max_timestamp));
-        let min_timestamp = groups.iter().filter_map(|group| group.min_timestamp).min();
-        Some(ArchiveSpan {
-            partition: self.partition,
-            first: first.base,
-            next: last.last.plus(1),
-            replaces: fingerprint(self.rows.iter()),
-            rows: span.chain.records(),
-            range: ByteRange { start, len: end - start },
-            min_timestamp: min_timestamp.unwrap_or(max_timestamp),
-            max_timestamp,
-        })
     }
 }
 

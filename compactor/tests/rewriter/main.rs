@@ -1,5 +1,6 @@
 //! The rewriter on a bucket in memory: what it writes, what it waits for, and what happens when it is disturbed.
 
+mod keys;
 mod retention;
 mod support;
 

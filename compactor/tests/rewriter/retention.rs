@@ -1,19 +1,13 @@
 //! Retention on records that are archived and on some that are not.
 
 use ebb_compactor::{Member, retention::RetentionConfig};
-use ebb_metastore::{command::Command, outcome::Outcome, state::State};
+use ebb_metastore::state::State;
 use ebb_protocol::ids::{Offset, PartitionIndex, TopicId};
 use tokio::time::sleep;
 
-use crate::support::{SECOND, World, submit};
+use crate::support::{SECOND, World, configure};
 
 const FIRST: PartitionIndex = PartitionIndex(0);
-
-async fn configure(member: &Member, topic: TopicId, key: &str, value: &str) {
-    let changes = vec![(key.to_owned(), Some(value.to_owned()))];
-    let done = submit(member, Command::AlterTopicConfig { topic, changes }, Vec::new()).await;
-    assert_eq!(done, Outcome::Done);
-}
 
 fn log_start(member: &Member, topic: TopicId) -> Offset {
     member.metastore().read(|state| state.head(topic, FIRST)).expect("it exists").log_start

@@ -7,7 +7,7 @@ use ebb_archive::{Footer, Scan, Step, Steps, Tail};
 use ebb_compactor::{
     Member,
     retention::{Retention, RetentionConfig},
-    rewriter::{Rewriter, RewriterConfig},
+    rewriter::{KeyCompactionConfig, KeyCompactor, Rewriter, RewriterConfig},
 };
 use ebb_metastore::{
     Submission,
@@ -53,7 +53,7 @@ pub(crate) type Sent = BTreeMap<(TopicId, PartitionIndex), Vec<RecordBatch>>;
 pub(crate) struct World {
     pub(crate) bucket: Arc<InMemory>,
     clock: Arc<SimClock>,
-    random: Random,
+    pub(crate) random: Random,
     ids: IdSource,
     pub(crate) config: RewriterConfig,
     pub(crate) sent: Mutex<Sent>,
@@ -86,6 +86,15 @@ impl World {
 
     pub(crate) fn retention(&self, member: &Member, config: RetentionConfig) -> Retention {
         Retention::new(member.metastore().clone(), self.clock.clone(), self.random.fork(), config)
+    }
+
+    pub(crate) fn key_compactor(&self, member: &Member, config: KeyCompactionConfig) -> KeyCompactor {
+        let (metastore, store, clock) = (member.metastore().clone(), self.bucket.clone(), self.clock.clone());
+        KeyCompactor::new(member.id(), metastore, store, clock, self.random.fork(), config)
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     pub(crate) async fn create_topic(&self, member: &Member, number: u128) -> TopicId {
@@ -231,6 +240,12 @@ pub(crate) async fn submit(member: &Member, command: Command, body: Vec<Bytes>) 
     let submission = Submission { commands: vec![command], body };
     let outcomes = member.metastore().submit(submission).await.expect("the bucket is sound");
     outcomes.into_iter().next().expect("a command has an outcome")
+}
+
+pub(crate) async fn configure(member: &Member, topic: TopicId, key: &str, value: &str) {
+    let changes = vec![(key.to_owned(), Some(value.to_owned()))];
+    let done = submit(member, Command::AlterTopicConfig { topic, changes }, Vec::new()).await;
+    assert_eq!(done, Outcome::Done);
 }
 
 /// The objects that are not archived yet.

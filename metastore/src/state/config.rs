@@ -193,6 +193,8 @@ pub struct TopicSettings {
     pub min_compaction_lag_ms: i64,
     /// `max.compaction.lag.ms`
     pub max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`, in millionths.
+    pub min_cleanable_dirty_ppm: u32,
     /// `segment.ms`: the longest window of an archive file, in milliseconds.
     pub segment_ms: i64,
     /// `segment.bytes`: the largest archive file, in bytes.
@@ -251,10 +253,17 @@ impl TopicSettings {
             delete_retention_ms: long("delete.retention.ms"),
             min_compaction_lag_ms: long("min.compaction.lag.ms"),
             max_compaction_lag_ms: long("max.compaction.lag.ms"),
+            min_cleanable_dirty_ppm: millionths(value("min.cleanable.dirty.ratio")),
             segment_ms: long("segment.ms"),
             segment_bytes: int("segment.bytes"),
         }
     }
+}
+
+/// A ratio from 0 to 1, in millionths.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the value is clamped")]
+fn millionths(ratio: &str) -> u32 {
+    (ratio.parse::<f64>().unwrap_or(0.0).clamp(0.0, 1.0) * 1e6) as u32
 }
 
 /// The override when there is one that holds, else the default.

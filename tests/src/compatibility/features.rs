@@ -108,13 +108,13 @@ pub(super) const FEATURES: &[[&str; 3]] = &[
     [
         "MirrorMaker, Kafka Connect, schema registries",
         "They are clients, and use classic groups and topics of their own.",
-        "Topics of theirs that are to be compacted only grow so far.",
+        "Nothing.",
     ],
     ["Delegation tokens", "There are no users yet who could have them.", "Not listed."],
     [
-        "Retention and compaction",
-        "Not yet.",
-        "Their configurations are stored; nothing is deleted before DeleteRecords or DeleteTopics asks for it.",
+        "The active segment, which is neither deleted nor compacted",
+        "Retention deletes from segments and archive files alike. Compaction goes by topic, once a compactor has archived the records; more keys than a table of 128 MiB holds (`--compaction-table-bytes`) take several passes.",
+        "Without a compactor nothing is compacted. A tombstone stays for up to twice `delete.retention.ms`.",
     ],
     ["Share groups (KIP-932)", "Not yet.", "Not listed."],
     [

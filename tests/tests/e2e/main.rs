@@ -5,6 +5,7 @@ mod bad_input;
 mod catalog;
 mod clients;
 mod cluster;
+mod compaction;
 mod contract;
 mod crash;
 mod flights;

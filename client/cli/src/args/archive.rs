@@ -108,4 +108,7 @@ pub(crate) struct Rewriting {
     /// Requests a second that archiving may make [default: 100]
     #[arg(long, env = "EBB_ARCHIVE_REQUESTS_PER_SECOND", value_name = "RATE")]
     pub(crate) archive_requests_per_second: Option<f64>,
+    /// Memory for the keys of a topic that is compacted; more keys take several passes [default: 128MiB]
+    #[arg(long, env = "EBB_COMPACTION_TABLE_BYTES", value_name = "SIZE")]
+    pub(crate) compaction_table_bytes: Option<ByteSize>,
 }

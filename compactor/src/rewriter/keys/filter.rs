@@ -1,0 +1,94 @@
+//! Which records of a compacted topic stay, as in Kafka (`Cleaner.shouldRetainRecord`). Knows no files.
+
+use ebb_archive::Found;
+use ebb_protocol::{
+    batch::{BatchBuilder, DECOMPRESSED_BYTES_MAX, Record, RecordBatch},
+    ids::{Offset, PartitionIndex},
+};
+
+use super::table::KeyTable;
+
+/// The records of a partition that stay.
+#[derive(Debug)]
+pub(super) struct Filter<'a> {
+    pub(super) table: &'a KeyTable,
+    pub(super) partition: PartitionIndex,
+    /// Whatever lies here or behind stays.
+    pub(super) limit: Offset,
+    /// Tombstones below have been there for long enough.
+    pub(super) ripe: Offset,
+    /// The offset behind the partition's last record. That record stays, so that whoever reads up to it gets there.
+    pub(super) end: Offset,
+    /// What was dropped so far.
+    pub(super) dropped: Dropped,
+    /// The first offset of a batch that could not be thinned.
+    pub(super) held: Option<Offset>,
+}
+
+/// Records that were dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dropped {
+    /// All of them.
+    pub(super) records: u64,
+    /// Those that were tombstones whose time was over.
+    pub(super) tombstones: u64,
+}
+
+impl Filter<'_> {
+    /// What is left of a batch; `None` when nothing is. A batch that nobody can read stays as it is: its records have no
+    /// keys that a consumer could see.
+    pub(super) fn thin(&mut self, found: &Found) -> Option<RecordBatch> {
+        let batch = &found.batch;
+        let records = batch.decode(DECOMPRESSED_BYTES_MAX);
+        let records: Result<Vec<_>, _> = records.and_then(Iterator::collect);
+        let Some(records) = records.ok().filter(|_| !batch.is_control()) else {
+            return Some(batch.clone());
+        };
+        let before = self.dropped;
+        let kept: Vec<_> = records.iter().filter(|record| self.keeps(record)).collect();
+        if kept.len() == records.len() {
+            return Some(batch.clone());
+        }
+        if kept.is_empty() {
+            return None;
+        }
+        let thinned = rebuild(found, &kept);
+        if thinned.is_none() {
+            self.dropped = before;
+            self.held = Some(self.held.unwrap_or(batch.base_offset()).min(batch.base_offset()));
+        }
+        Some(thinned.unwrap_or_else(|| batch.clone()))
+    }
+
+    fn keeps(&mut self, record: &Record) -> bool {
+        if record.offset >= self.limit || record.offset.plus(1) == self.end {
+            return true;
+        }
+        let superseded = match &record.key {
+            Some(key) => self.table.latest(self.partition, key).is_some_and(|latest| record.offset < latest),
+            // It came before the topic was compacted; Kafka drops it too.
+            None => true,
+        };
+        let expired = !superseded && record.value.is_none() && record.offset < self.ripe;
+        self.dropped.records += u64::from(superseded || expired);
+        self.dropped.tombstones += u64::from(expired);
+        !superseded && !expired
+    }
+}
+
+/// A batch with some of its records. One that was kept whole is compressed as it was: it may be very large otherwise.
+/// `None` when it does not go into a batch.
+fn rebuild(found: &Found, kept: &[&Record]) -> Option<RecordBatch> {
+    let header = found.batch.header();
+    let mut builder = BatchBuilder::default();
+    for record in kept {
+        let delta = i32::try_from(record.offset.0 - header.base_offset.0).ok()?;
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        builder.append_at(delta, record.timestamp, key, value, &record.headers).ok()?;
+    }
+    let batch = builder.finish_as(header).ok()?;
+    if !found.kept_whole {
+        return Some(batch);
+    }
+    batch.with_compression(found.batch.compression(), DECOMPRESSED_BYTES_MAX).ok()
+}

@@ -1,0 +1,138 @@
+//! What there is to compact of a topic, and whether it is due. Looks at the state, and at nothing else.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use ebb_archive::Tail;
+use ebb_metastore::{
+    command::ObjectRef,
+    state::{BatchCoordinates, State, config::TopicSettings},
+};
+use ebb_protocol::ids::{ArchiveId, Offset, PartitionIndex, Timestamp, TopicId};
+
+/// A topic as it is before a pass.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) topic: TopicId,
+    /// Those with records in archive files, by their index.
+    pub(super) parts: Vec<Part>,
+    pub(super) files: BTreeMap<ArchiveId, FileFacts>,
+    /// Whether tombstones begin to count their time with this pass: those that did before are ripe, or there are none.
+    pub(super) mark: bool,
+}
+
+/// A partition as it is before a pass.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub(super) partition: PartitionIndex,
+    /// Its rows that are in archive files, each with its place among all rows.
+    pub(super) rows: Vec<(usize, BatchCoordinates)>,
+    /// The offsets that were not compacted yet and may be: they are in archive files, as is all before them, and older
+    /// than `min.compaction.lag.ms`.
+    pub(super) dirty: Range<Offset>,
+    /// Tombstones below may go.
+    pub(super) ripe: Offset,
+    /// The high watermark.
+    pub(super) end: Offset,
+}
+
+/// What has to be known of a file to read it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FileFacts {
+    pub(super) bytes: u64,
+    pub(super) tail: Tail,
+}
+
+/// How much of a topic is dirty.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dirt {
+    /// Bytes of rows with offsets that are to be compacted.
+    pub(super) dirty_bytes: u64,
+    /// Bytes of rows that are clean.
+    pub(super) clean_bytes: u64,
+    /// The largest timestamp of the oldest dirty row.
+    pub(super) since: Option<Timestamp>,
+}
+
+impl Plan {
+    /// The plan for a topic, by a wall clock; `None` when it is not compacted, or nothing of it can be.
+    pub(super) fn new(state: &State, topic: TopicId, now: Timestamp) -> Option<Self> {
+        let settings = state.settings(topic).filter(|settings| settings.compact)?;
+        let count = state.topic_by_id(topic)?.partitions;
+        let before = state.compaction(topic);
+        let ripe = before.filter(|before| before.is_ripe(state.time(), settings.delete_retention_ms));
+        let part = |partition| {
+            let clean = before.map_or(Offset(0), |before| before.clean(partition));
+            let ripe = ripe.map_or(Offset(0), |ripe| ripe.marked(partition));
+            part(state, topic, partition, settings, now, clean, ripe)
+        };
+        let parts: Vec<_> = (0..count).map(PartitionIndex).filter_map(part).collect();
+        let mut files = BTreeMap::new();
+        for (_, row) in parts.iter().flat_map(|part| &part.rows) {
+            if let ObjectRef::Archive(id) = row.object
+                && let Some((_, file)) = state.archive_file(id)
+            {
+                let tail = Tail { bytes: file.tail_bytes, checksum: file.tail_checksum };
+                files.insert(id, FileFacts { bytes: file.bytes, tail });
+            }
+        }
+        let mark = before.is_none() || ripe.is_some();
+        (!files.is_empty()).then_some(Self { topic, parts, files, mark })
+    }
+
+    /// Whether more is clean than before when a pass has come to these offsets.
+    pub(super) fn went_on(&self, clean: &[(PartitionIndex, Offset)]) -> bool {
+        let before = |partition| self.parts.iter().find(|part| part.partition == partition);
+        clean.iter().any(|(at, clean)| before(*at).is_some_and(|part| *clean > part.dirty.start))
+    }
+
+    /// How much is dirty.
+    pub(super) fn dirt(&self) -> Dirt {
+        let mut dirt = Dirt::default();
+        for part in &self.parts {
+            let compactable = part.rows.iter().filter(|(_, row)| row.base < part.dirty.end);
+            for (_, row) in compactable {
+                if row.last < part.dirty.start {
+                    dirt.clean_bytes += row.range.len;
+                } else {
+                    dirt.dirty_bytes += row.range.len;
+                    dirt.since = Some(dirt.since.map_or(row.max_timestamp, |at| at.min(row.max_timestamp)));
+                }
+            }
+        }
+        dirt
+    }
+}
+
+impl Dirt {
+    /// Whether a pass is due: when enough is dirty (`min.cleanable.dirty.ratio`), or some of it for too long
+    /// (`max.compaction.lag.ms`, KIP-354).
+    pub(super) fn is_due(self, settings: &TopicSettings, now: Timestamp) -> bool {
+        let all = u128::from(self.dirty_bytes) + u128::from(self.clean_bytes);
+        let enough = u128::from(self.dirty_bytes) * 1_000_000
+            > all.saturating_mul(u128::from(settings.min_cleanable_dirty_ppm));
+        let late = |since: Timestamp| now.0.saturating_sub(settings.max_compaction_lag_ms) > since.0;
+        self.dirty_bytes > 0 && (enough || self.since.is_some_and(late))
+    }
+}
+
+fn part(
+    state: &State,
+    topic: TopicId,
+    partition: PartitionIndex,
+    settings: &TopicSettings,
+    now: Timestamp,
+    clean: Offset,
+    ripe: Offset,
+) -> Option<Part> {
+    let head = state.head(topic, partition)?;
+    let all = state.find(topic, partition, Offset(0), u64::MAX, usize::MAX);
+    let is_archived = |row: &BatchCoordinates| matches!(row.object, ObjectRef::Archive(_));
+    let lag = settings.min_compaction_lag_ms;
+    let is_old = |row: &BatchCoordinates| lag == 0 || row.max_timestamp.0 <= now.0.saturating_sub(lag);
+    let compactable = all.iter().take_while(|row| is_archived(row) && is_old(row));
+    let end = compactable.last().map_or(head.log_start, |row| row.last.plus(1));
+    let start = clean.max(head.log_start);
+    let rows: Vec<_> = all.into_iter().enumerate().filter(|(_, row)| is_archived(row)).collect();
+    let dirty = start..end.max(start);
+    (!rows.is_empty()).then_some(Part { partition, rows, dirty, ripe, end: head.high_watermark })
+}

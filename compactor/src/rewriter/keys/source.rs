@@ -1,0 +1,100 @@
+//! An archive file as a source of record batches. Knows nothing of keys.
+
+use std::{ops::ControlFlow, sync::Arc};
+
+use ebb_archive::{Footer, FooterError, Found, ReadError, Scan, Step, Steps};
+use ebb_metastore::{command::ObjectRef, state::BatchCoordinates};
+use ebb_protocol::ids::{ArchiveId, PartitionIndex, TopicId};
+use ebb_segment::{
+    key,
+    store::{SegmentStore, StoreError},
+};
+
+use super::plan::FileFacts;
+use crate::rewriter::{
+    error::RewriteError,
+    pace::{CpuPace, RequestPace},
+    verify::Reader,
+};
+
+/// A file that is being read.
+pub(super) struct Source<'a> {
+    id: ArchiveId,
+    footer: Arc<Footer>,
+    reader: Reader<'a>,
+    cpu: &'a CpuPace,
+}
+
+impl<'a> Source<'a> {
+    /// Reads a file's footer.
+    ///
+    /// # Errors
+    /// [`RewriteError::Store`], and [`RewriteError::Source`] when the file is missing or damaged.
+    pub(super) async fn open(
+        topic: TopicId,
+        id: ArchiveId,
+        facts: FileFacts,
+        store: &'a SegmentStore,
+        requests: &'a RequestPace,
+        cpu: &'a CpuPace,
+    ) -> Result<Self, RewriteError> {
+        let mut reader = Reader::new(key::archive_key(topic, id), facts.bytes, store, requests);
+        let start = facts.bytes.saturating_sub(facts.tail.bytes.into());
+        let tail = reader.get(start..facts.bytes).await.map_err(|error| lost(id, error))?;
+        let footer = Footer::decode(facts.bytes, facts.tail, tail);
+        let footer = footer.map_err(|error: FooterError| damaged(id, &error.to_string()))?;
+        let identity = footer.identity();
+        if (identity.topic, identity.object) != (topic, id) {
+            return Err(damaged(id, &format!("it says that it is {}", identity.object)));
+        }
+        Ok(Self { id, footer: Arc::new(footer), reader, cpu })
+    }
+
+    /// Shows the batches of a row, in order, until the visitor breaks off.
+    ///
+    /// # Errors
+    /// As [`Self::open`], and those of the visitor.
+    pub(super) async fn visit(
+        &mut self,
+        partition: PartitionIndex,
+        row: &BatchCoordinates,
+        mut visitor: impl FnMut(&Found) -> Result<ControlFlow<()>, RewriteError>,
+    ) -> Result<ControlFlow<()>, RewriteError> {
+        let id = self.id;
+        let unreadable = |error: ReadError| damaged(id, &error.to_string());
+        let mut scan = Scan::new(self.footer.clone(), partition, row.base, row.last.plus(1), u64::MAX);
+        let mut stint = self.cpu.stint();
+        loop {
+            match scan.step().map_err(unreadable)? {
+                Step::Needs(ranges) => {
+                    let mut bytes = Vec::with_capacity(ranges.len());
+                    for range in &ranges {
+                        bytes.push(self.reader.get(range.clone()).await.map_err(|error| lost(id, error))?);
+                    }
+                    stint.begin();
+                    scan.push(ranges, bytes).map_err(unreadable)?;
+                }
+                Step::Item(found) => {
+                    if visitor(&found)?.is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                    stint.breathe().await;
+                }
+                Step::End => return Ok(ControlFlow::Continue(())),
+            }
+        }
+    }
+}
+
+fn damaged(id: ArchiveId, why: &str) -> RewriteError {
+    let error = StoreError::Damaged(format!("{:?}", ObjectRef::Archive(id)), why.to_owned());
+    RewriteError::Source { object: ObjectRef::Archive(id), error }
+}
+
+/// An error of the store, with the file that it is about.
+fn lost(id: ArchiveId, error: RewriteError) -> RewriteError {
+    match error {
+        RewriteError::Store(error) => RewriteError::Source { object: ObjectRef::Archive(id), error },
+        other => other,
+    }
+}

@@ -1,0 +1,311 @@
+//! The task of key compaction: which topic is due, whose it is, and what happens when a pass fails.
+
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use ebb_metastore::{
+    Metastore, Submission,
+    command::{Command, Work},
+    outcome::{Outcome, Refusal},
+    state::{State, TopicInfo},
+};
+use ebb_protocol::{
+    clock::SharedClock,
+    ids::{AgentId, IdSource, TopicId},
+    random::Random,
+};
+use ebb_segment::store::SegmentStore;
+use object_store::ObjectStore;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    filter::Dropped,
+    pass::{Compacted, Pass},
+    plan::Plan,
+};
+use crate::rewriter::{
+    claims::ClaimWatch,
+    config::RewriterConfig,
+    error::RewriteError,
+    pace::{CpuPace, RequestPace},
+    shelf::Shelf,
+};
+
+/// Settings of key compaction. Plain data.
+#[derive(Clone, Debug)]
+pub struct KeyCompactionConfig {
+    /// The layout of files, how requests and computing are paced, and how long claims and failures last.
+    pub rewriter: RewriterConfig,
+    /// The time between two looks at the topics (Kafka's `log.cleaner.backoff.ms`).
+    pub check_interval: Duration,
+    /// What the table of keys takes in memory (Kafka's `log.cleaner.dedupe.buffer.size`), at about 48 bytes a key.
+    pub table_bytes: u64,
+    /// Files are merged up to this size. A file is in memory while it is written, and so are those that it is made of, up
+    /// to 8 MiB of each. A file that is larger already is written anew as it is.
+    pub file_bytes: u64,
+}
+
+impl Default for KeyCompactionConfig {
+    fn default() -> Self {
+        Self {
+            rewriter: RewriterConfig::default(),
+            check_interval: Duration::from_secs(15),
+            table_bytes: 128 << 20,
+            file_bytes: 64 << 20,
+        }
+    }
+}
+
+/// What one pass has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeysDone {
+    /// A topic was compacted; another one may be due.
+    Topic,
+    /// A topic had changed meanwhile, or another compactor works on it; what was published so far stays.
+    InPart,
+    /// Nothing is due.
+    Nothing,
+}
+
+/// The counts of key compaction at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyCounts {
+    /// Passes over a topic that were recorded.
+    pub passes: u64,
+    /// Passes that failed; each is tried again.
+    pub passes_failed: u64,
+    /// Files that were published.
+    pub files: u64,
+    /// Records that were dropped.
+    pub records_dropped: u64,
+    /// Those of them that were tombstones whose time was over.
+    pub tombstones_dropped: u64,
+}
+
+/// The counters of key compaction, shared with those who read them.
+#[derive(Debug, Default)]
+pub struct KeyCounters {
+    passes: AtomicU64,
+    passes_failed: AtomicU64,
+    files: AtomicU64,
+    records_dropped: AtomicU64,
+    tombstones_dropped: AtomicU64,
+}
+
+impl KeyCounters {
+    /// What they say now.
+    #[must_use]
+    pub fn counts(&self) -> KeyCounts {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        KeyCounts {
+            passes: read(&self.passes),
+            passes_failed: read(&self.passes_failed),
+            files: read(&self.files),
+            records_dropped: read(&self.records_dropped),
+            tombstones_dropped: read(&self.tombstones_dropped),
+        }
+    }
+
+    fn published(&self, is_file: bool, dropped: Dropped) {
+        self.files.fetch_add(u64::from(is_file), Ordering::Relaxed);
+        self.records_dropped.fetch_add(dropped.records, Ordering::Relaxed);
+        self.tombstones_dropped.fetch_add(dropped.tombstones, Ordering::Relaxed);
+    }
+}
+
+/// Key compaction as one process does it. Any number may work on a cluster.
+pub struct KeyCompactor {
+    metastore: Metastore,
+    store: SegmentStore,
+    clock: SharedClock,
+    ids: IdSource,
+    random: Random,
+    config: KeyCompactionConfig,
+    counters: Arc<KeyCounters>,
+    requests: RequestPace,
+    cpu: CpuPace,
+    claims: ClaimWatch,
+    /// Topics that are left alone until then.
+    waiting: BTreeMap<TopicId, Instant>,
+}
+
+impl KeyCompactor {
+    /// On a replica whose agent `me` is registered. `store` is the cluster's object store.
+    #[must_use]
+    pub fn new(
+        me: AgentId,
+        metastore: Metastore,
+        store: Arc<dyn ObjectStore>,
+        clock: SharedClock,
+        random: Random,
+        config: KeyCompactionConfig,
+    ) -> Self {
+        Self {
+            metastore,
+            store: SegmentStore::new(store, random.fork(), config.rewriter.store.clone()),
+            ids: IdSource::new(clock.clone(), random.fork()),
+            clock,
+            random,
+            requests: RequestPace::new(config.rewriter.requests_per_second_max),
+            cpu: CpuPace::new(config.rewriter.cpu_percent_max),
+            claims: ClaimWatch::new(me, config.rewriter.claim_timeout),
+            config,
+            counters: Arc::default(),
+            waiting: BTreeMap::new(),
+        }
+    }
+
+    /// The counters, for those who outlive it.
+    #[must_use]
+    pub fn counters(&self) -> Arc<KeyCounters> {
+        Arc::clone(&self.counters)
+    }
+
+    /// Compacts one topic after the other, each when it is due. Makes no request and no entry while none is. Ends when
+    /// this process can write no more entries. May be dropped anywhere.
+    pub async fn run(mut self) {
+        loop {
+            match self.pass().await {
+                Ok(KeysDone::Topic) => continue,
+                Ok(KeysDone::InPart | KeysDone::Nothing) => {}
+                Err(error) if error.is_final() => return,
+                Err(_) => {}
+            }
+            sleep(self.config.check_interval).await;
+        }
+    }
+
+    /// Compacts the topic that is due and of which most is dirty. One that fails is left alone for a while.
+    ///
+    /// # Errors
+    /// Any [`RewriteError`], for that topic. What was published before stays.
+    pub async fn pass(&mut self) -> Result<KeysDone, RewriteError> {
+        let Some(plan) = self.due() else { return Ok(KeysDone::Nothing) };
+        let topic = plan.topic;
+        let done = self.compact(&plan).await;
+        match &done {
+            Ok(KeysDone::Topic) => {
+                self.counters.passes.fetch_add(1, Ordering::Relaxed);
+                tracing::debug!(%topic, "a topic was compacted");
+            }
+            // The next topic's turn; and no work is repeated without a pause.
+            Ok(_) => self.leave(topic, self.config.check_interval),
+            Err(error) => {
+                self.counters.passes_failed.fetch_add(1, Ordering::Relaxed);
+                self.leave(topic, self.config.rewriter.retry_after);
+                let referenced = |object| self.metastore.read(|state: &State| state.is_referenced(object));
+                if error.lost().is_some_and(referenced) {
+                    tracing::error!(%error, %topic, "acknowledged records cannot be compacted");
+                } else {
+                    tracing::warn!(%error, %topic, "a topic could not be compacted, it is tried again");
+                }
+            }
+        }
+        done
+    }
+
+    fn leave(&mut self, topic: TopicId, pause: Duration) {
+        self.waiting.insert(topic, Instant::now() + pause);
+    }
+
+    /// The plan of the topic that is due.
+    fn due(&mut self) -> Option<Plan> {
+        let (now, wall) = (Instant::now(), self.clock.now());
+        self.waiting.retain(|_, until| now < *until);
+        let claims = &mut self.claims;
+        let topics: Vec<TopicInfo> = self.metastore.read(|state| {
+            claims.look(state, now);
+            state.topics().collect()
+        });
+        let mut due: Option<(u64, Plan)> = None;
+        for topic in topics.iter().filter(|topic| !self.waiting.contains_key(&topic.id)) {
+            // One topic under one lock.
+            let found = self.metastore.read(|state| {
+                let plan = Plan::new(state, topic.id, wall)?;
+                let dirt = plan.dirt();
+                let is_due = dirt.is_due(state.settings(topic.id)?, wall);
+                is_due.then_some((dirt.dirty_bytes, plan))
+            });
+            due = due.into_iter().chain(found).max_by_key(|(dirty_bytes, _)| *dirty_bytes);
+        }
+        due.map(|(_, plan)| plan)
+    }
+
+    async fn compact(&self, plan: &Plan) -> Result<KeysDone, RewriteError> {
+        let work = Work::Topic(plan.topic);
+        if self.claim(work).await?.is_break() {
+            return Ok(KeysDone::InPart);
+        }
+        let mut claimed = Instant::now();
+        let cluster = self.metastore.read(State::cluster).expect("a member of a cluster has one");
+        let shelf = Shelf { store: &self.store, requests: &self.requests, cpu: &self.cpu };
+        let pass = Pass { plan, cluster, ids: &self.ids, shelf, config: &self.config };
+        let keys = pass.keys(&self.random).await?;
+        let mut held = Vec::new();
+        for group in pass.groups(&keys) {
+            if claimed + self.config.rewriter.claim_timeout / 3 <= Instant::now() {
+                claimed = Instant::now();
+                if self.claim(work).await?.is_break() {
+                    return Ok(KeysDone::InPart);
+                }
+            }
+            let boundary = self.metastore.read(State::sweep_boundary);
+            let Some(compacted) = pass.compact(&group, &keys, boundary).await? else { continue };
+            held.extend_from_slice(&compacted.held);
+            if self.publish(compacted).await?.is_break() {
+                self.submit(vec![Command::ReleaseWork { work }]).await?;
+                return Ok(KeysDone::InPart);
+            }
+        }
+        let record = pass.record(&keys, &held);
+        let went_on = plan.went_on(&record.clean);
+        let commands = vec![Command::RecordCompaction(record), Command::ReleaseWork { work }];
+        let outcomes = self.submit(commands).await?;
+        let is_recorded = outcomes.first().is_some_and(|outcome| *outcome == Outcome::Done);
+        Ok(if is_recorded && went_on { KeysDone::Topic } else { KeysDone::InPart })
+    }
+
+    /// Break: what the file was made from has changed.
+    async fn publish(&self, compacted: Compacted) -> Result<ControlFlow<()>, RewriteError> {
+        let Compacted { publish, dropped, .. } = compacted;
+        let is_file = publish.bytes > 0;
+        let outcomes = self.submit(vec![Command::PublishArchive(publish)]).await?;
+        if let Some(Outcome::Refused(refusal)) = outcomes.first() {
+            tracing::info!(%refusal, "a compacted file came too late, the sweeper deletes it");
+            return Ok(ControlFlow::Break(()));
+        }
+        self.counters.published(is_file, dropped);
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Claims work, or renews the claim. Break: somebody else has it.
+    async fn claim(&self, work: Work) -> Result<ControlFlow<()>, RewriteError> {
+        let seen = self.claims.stale(work, Instant::now());
+        let outcomes = self.submit(vec![Command::ClaimWork { work, seen }]).await?;
+        match outcomes.into_iter().next() {
+            Some(Outcome::Refused(Refusal::WorkClaimed)) => Ok(ControlFlow::Break(())),
+            Some(Outcome::Refused(refusal)) => Err(RewriteError::Refused(refusal)),
+            _ => Ok(ControlFlow::Continue(())),
+        }
+    }
+
+    /// # Errors
+    /// [`RewriteError::Refused`] for what only this process can have got wrong.
+    async fn submit(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, RewriteError> {
+        let outcomes = self.metastore.submit(Submission { commands, body: Vec::new() }).await?;
+        let own = outcomes.iter().find_map(|outcome| match outcome {
+            Outcome::Refused(refusal @ (Refusal::StaleAgent | Refusal::OutOfTurn | Refusal::Malformed)) => {
+                Some(refusal.clone())
+            }
+            _ => None,
+        });
+        own.map_or(Ok(outcomes), |refusal| Err(RewriteError::Refused(refusal)))
+    }
+}

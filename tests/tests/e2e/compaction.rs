@@ -1,0 +1,74 @@
+//! Key compaction: of each key the latest record stays, and clients read over the gaps.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ebb_tests::e2e::{ebb::Ebb, foreign::Kcat};
+use tokio::time::{Instant, sleep};
+
+/// How long archiving and compacting may take.
+const WAIT_MAX: Duration = Duration::from_secs(90);
+
+/// Offsets, keys and values, as kcat prints them.
+fn read(kcat: &Kcat, from: &str) -> Vec<(i64, String)> {
+    let format = ["-e", "-q", "-f", "%o %k=%s\n"];
+    let read = kcat.run(&[&["-C", "-t", "compacted", "-o", from][..], &format].concat(), b"").ok();
+    let line = |line: &str| {
+        let (offset, pair) = line.split_once(' ').expect("the format says so");
+        (offset.parse().expect("an offset"), pair.to_owned())
+    };
+    read.text().lines().map(line).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compacted_topic_keeps_the_latest_of_each_key() {
+    let test = "compaction by key";
+    let Some(ebb) = Ebb::find(test) else { return };
+    let server = ebb.dev(&["--archive-window-age", "1s"]).await;
+    let Some(kcat) = Kcat::find(test, server.addresses().kafka) else { return };
+    let mut words = vec!["topic", "create", "compacted", "--partitions", "1"];
+    words.extend(["--config", "cleanup.policy=compact", "--config", "min.cleanable.dirty.ratio=0"]);
+    words.extend(["--config", "delete.retention.ms=0"]);
+    let _ = server.run(&words, b"").ok();
+    let mut latest = BTreeMap::new();
+    let produce = |round: i64, keys: &[i64]| {
+        let lines: String = keys.iter().map(|key| format!("k{key}:{round}\n")).collect();
+        let _ = kcat.run(&["-P", "-t", "compacted", "-K", ":"], lines.as_bytes()).ok();
+    };
+    let mut next = 0;
+    for round in 0..5 {
+        let keys: Vec<_> = (round..10).collect();
+        produce(round, &keys);
+        for key in keys {
+            latest.insert(key, (next, format!("k{key}={round}")));
+            next += 1;
+        }
+    }
+    // `-Z` sends an empty value as none.
+    let _ = kcat.run(&["-P", "-t", "compacted", "-K", ":", "-Z"], b"k0:\n").ok();
+    produce(9, &[99]);
+    latest.remove(&0);
+    latest.insert(99, (next + 1, "k99=9".to_owned()));
+    let mut expected: Vec<_> = latest.into_values().collect();
+    expected.sort();
+    let (started, mut renewed) = (Instant::now(), 0);
+    loop {
+        let found = read(&kcat, "beginning");
+        let without_more: Vec<_> =
+            found.iter().filter(|(_, pair)| !pair.starts_with("more")).cloned().collect();
+        if without_more == expected {
+            break;
+        }
+        assert!(started.elapsed() < WAIT_MAX, "expected {expected:?}, found {found:?}");
+        // A tombstone goes when a later pass comes, and that comes with new records.
+        renewed += 1;
+        let _ = kcat.run(&["-P", "-t", "compacted", "-K", ":"], format!("more:{renewed}\n").as_bytes()).ok();
+        sleep(Duration::from_secs(3)).await;
+    }
+    for (from, _) in read(&kcat, "beginning").windows(2).map(|pair| (pair[0].0 + 1, &pair[1])) {
+        let found = read(&kcat, &from.to_string());
+        let expected: Vec<_> = read(&kcat, "beginning").into_iter().filter(|(at, _)| *at >= from).collect();
+        assert_eq!(found.first(), expected.first(), "from {from}, which may be in a gap");
+    }
+    drop(server);
+    ebb.fsck();
+}
