@@ -40,7 +40,8 @@ impl Submission {
             | Command::CommitOffsets(_)
             | Command::DeleteOffsets(_)
             | Command::PublishArchive(_)
-            | Command::ForgetObjects { .. } => encoded_bytes(command) / WEIGHT_BYTES,
+            | Command::ForgetObjects { .. }
+            | Command::RecordCompaction(_) => encoded_bytes(command) / WEIGHT_BYTES,
             _ => 0,
         };
         self.commands.iter().map(|command| 1 + more(command)).sum()
