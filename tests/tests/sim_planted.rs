@@ -13,7 +13,8 @@ const SEEDS_MAX: u64 = 50;
 
 /// Bugs of the archive. The simulated agents publish no archive files, so tests of their own find these:
 /// `cargo test -p ebb-metastore -p ebb-compactor --features planted-bugs planted`.
-const ELSEWHERE: [Bug; 2] = [Bug::PublishUnchecked, Bug::ArchiveGraceIgnored];
+const ELSEWHERE: [Bug; 4] =
+    [Bug::PublishUnchecked, Bug::ArchiveGraceIgnored, Bug::LatestRecordDropped, Bug::TombstoneTooSoon];
 
 /// The first seed that finds the bug, and how.
 fn hunt(bug: Bug) -> Option<(u64, String)> {

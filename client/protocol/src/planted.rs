@@ -64,11 +64,15 @@ pub enum Bug {
     PublishUnchecked,
     /// Dead archive files are deleted as soon as segments are.
     ArchiveGraceIgnored,
+    /// Compaction drops the latest record of a key too.
+    LatestRecordDropped,
+    /// Compaction drops tombstones as soon as it meets them.
+    TombstoneTooSoon,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::AckBeforeDurable,
         Self::IgnoreFailedUpload,
         Self::NoDeduplication,
@@ -99,6 +103,8 @@ impl Bug {
         Self::HandedOverTooSoon,
         Self::PublishUnchecked,
         Self::ArchiveGraceIgnored,
+        Self::LatestRecordDropped,
+        Self::TombstoneTooSoon,
     ];
 }
 

@@ -1,7 +1,10 @@
 //! Key compaction against a model: what stays, what goes, when tombstones go, and what happens when passes are cut off or
 //! meet each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use bytes::Bytes;
 use ebb_compactor::{
@@ -19,6 +22,8 @@ use crate::support::{SECOND, World, configure, submit};
 
 const FIRST: PartitionIndex = PartitionIndex(0);
 const DELETE_RETENTION_MS: i64 = 60_000;
+/// The seeds of random runs.
+const SEEDS: Range<u64> = 100..124;
 
 /// A record's key and value.
 type Pair = (Option<Bytes>, Option<Bytes>);
@@ -317,7 +322,7 @@ async fn run(seed: u64) -> u64 {
 #[tokio::test(start_paused = true)]
 async fn whatever_happens_the_latest_stays_and_nothing_comes_back() {
     let mut tombstones = 0;
-    for seed in 100..124 {
+    for seed in SEEDS {
         tombstones += run(seed).await;
     }
     assert!(tombstones > 0, "some run gets as far as dropping tombstones");
@@ -343,4 +348,25 @@ async fn more_keys_than_the_table_holds_take_several_passes() {
     let left: BTreeSet<_> = topic.archived().await.into_keys().map(|at| at.0).collect();
     assert_eq!(left, (20..30).collect());
     assert_eq!(topic.files(), 1, "files of which nothing is left are gone");
+}
+
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(start_paused = true)]
+async fn planted_bugs_of_key_compaction_are_found() {
+    use ebb_protocol::planted::{Bug, plant};
+    use tokio::task::LocalSet;
+
+    for bug in [Bug::LatestRecordDropped, Bug::TombstoneTooSoon] {
+        plant(Some(bug));
+        let mut found = false;
+        for seed in SEEDS {
+            let local = LocalSet::new();
+            found |= local.run_until(async { tokio::task::spawn_local(run(seed)).await.is_err() }).await;
+            if found {
+                break;
+            }
+        }
+        plant(None);
+        assert!(found, "{bug:?}");
+    }
 }

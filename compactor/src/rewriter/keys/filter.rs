@@ -4,6 +4,7 @@ use ebb_archive::Found;
 use ebb_protocol::{
     batch::{BatchBuilder, DECOMPRESSED_BYTES_MAX, Record, RecordBatch},
     ids::{Offset, PartitionIndex},
+    planted::{Bug, is_planted},
 };
 
 use super::table::KeyTable;
@@ -65,11 +66,14 @@ impl Filter<'_> {
             return true;
         }
         let superseded = match &record.key {
-            Some(key) => self.table.latest(self.partition, key).is_some_and(|latest| record.offset < latest),
+            Some(key) => self.table.latest(self.partition, key).is_some_and(|latest| {
+                record.offset < latest || (is_planted(Bug::LatestRecordDropped) && record.offset == latest)
+            }),
             // It came before the topic was compacted; Kafka drops it too.
             None => true,
         };
-        let expired = !superseded && record.value.is_none() && record.offset < self.ripe;
+        let is_ripe = record.offset < self.ripe || is_planted(Bug::TombstoneTooSoon);
+        let expired = !superseded && record.value.is_none() && is_ripe;
         self.dropped.records += u64::from(superseded || expired);
         self.dropped.tombstones += u64::from(expired);
         !superseded && !expired
