@@ -44,7 +44,7 @@ pub(crate) async fn dev(args: DevArgs) -> Result<(), Failure> {
     let agent = start(config).await?;
     share_certificate(agent.addresses());
     introduce(agent.addresses(), &store);
-    let _rewriter = compactor::beside(&agent, environment(), &args.rewriting);
+    let _rewriter = compactor::beside(&agent, environment(), &args.rewriting, &store);
     run(agent).await
 }
 
@@ -129,8 +129,7 @@ fn endpoint(text: &str) -> Result<Endpoint, Failure> {
 }
 
 fn tune(config: &mut AgentConfig, tuning: Tuning) {
-    let local = !["s3://", "gs://", "az://"].iter().any(|scheme| config.store.starts_with(scheme));
-    let (linger, rate) = if local {
+    let (linger, rate) = if is_local(&config.store) {
         (LINGER_MAX_LOCAL, FLUSHES_PER_SECOND_MAX_LOCAL)
     } else {
         (LINGER_MAX_REMOTE, FLUSHES_PER_SECOND_MAX_REMOTE)
@@ -157,6 +156,11 @@ fn tune(config: &mut AgentConfig, tuning: Tuning) {
 }
 
 /// The object store's URL for a data directory.
+/// Whether a request to the store costs neither money nor a way over the network.
+pub(crate) fn is_local(store: &str) -> bool {
+    !["s3://", "gs://", "az://"].iter().any(|scheme| store.starts_with(scheme))
+}
+
 fn local_store(directory: &Path) -> String {
     format!("file://{}", directory.join("store").display())
 }

@@ -95,13 +95,20 @@ async fn status(args: ArchiveStatusArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Requests a second that `ebb archive run` may make.
+const REQUESTS_PER_SECOND: f64 = 5_000.0;
+
 /// Joins the cluster, archives window after window until nothing waits, and leaves.
 async fn archive_now(args: ArchiveRunArgs) -> Result<(), Failure> {
     let url = args.bucket.url()?;
     let (member, storage) = compactor::join(&url).await?;
     let environment = environment();
-    let percent = args.rewriting.archive_cpu_percent.unwrap_or(100);
-    let config = RewriterConfig { cpu_percent_max: percent, ..compactor::settings(&args.rewriting) };
+    let config = RewriterConfig {
+        // Somebody waits.
+        cpu_percent_max: args.rewriting.archive_cpu_percent.unwrap_or(100),
+        requests_per_second_max: args.rewriting.archive_requests_per_second.unwrap_or(REQUESTS_PER_SECOND),
+        ..compactor::settings(&args.rewriting, &url)
+    };
     let mut rewriter = Rewriter::new(
         member.id(),
         member.metastore().clone(),

@@ -14,10 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    agent::environment,
+    agent::{environment, is_local},
     args::{CompactorArgs, Rewriting},
     output::{self, Failure},
 };
+
+/// Requests a second that archiving may make to a store in a directory.
+const LOCAL_REQUESTS_PER_SECOND: f64 = 5_000.0;
 
 /// Runs a compactor until a signal asks it to stop.
 pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
@@ -41,10 +44,16 @@ pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
         storage.store.clone(),
         clock.clone(),
         random.fork(),
-        key_settings(&args.rewriting),
+        key_settings(&args.rewriting, &args.store),
     );
-    let rewriter =
-        Rewriter::new(member.id(), metastore, storage.store, clock, random, settings(&args.rewriting));
+    let rewriter = Rewriter::new(
+        member.id(),
+        metastore,
+        storage.store,
+        clock,
+        random,
+        settings(&args.rewriting, &args.store),
+    );
     output::note(format_args!("ready {}", args.store));
     let ousted = tokio::select! {
         biased;
@@ -79,6 +88,7 @@ pub(crate) fn beside(
     agent: &Agent,
     environment: Environment,
     rewriting: &Rewriting,
+    url: &str,
 ) -> AbortOnDropHandle<()> {
     let Environment { clock, random } = environment;
     let (metastore, store) = (agent.broker().metastore().clone(), agent.store().clone());
@@ -88,9 +98,9 @@ pub(crate) fn beside(
         store.clone(),
         clock.clone(),
         random.fork(),
-        key_settings(rewriting),
+        key_settings(rewriting, url),
     );
-    let rewriter = Rewriter::new(agent.id(), metastore, store, clock, random, settings(rewriting));
+    let rewriter = Rewriter::new(agent.id(), metastore, store, clock, random, settings(rewriting, url));
     agent.add_figures(Arc::new(Rewritten(rewriter.counters())));
     agent.add_figures(Arc::new(Compacted(keys.counters())));
     AbortOnDropHandle::new(tokio::spawn(async {
@@ -99,22 +109,22 @@ pub(crate) fn beside(
 }
 
 /// The settings of key compaction from flags.
-fn key_settings(rewriting: &Rewriting) -> KeyCompactionConfig {
+fn key_settings(rewriting: &Rewriting, store: &str) -> KeyCompactionConfig {
     let default = KeyCompactionConfig::default();
     let table_bytes = rewriting.compaction_table_bytes.map_or(default.table_bytes, |size| size.as_u64());
-    KeyCompactionConfig { rewriter: settings(rewriting), table_bytes, ..default }
+    KeyCompactionConfig { rewriter: settings(rewriting, store), table_bytes, ..default }
 }
 
-/// The rewriter's settings from flags.
-pub(crate) fn settings(rewriting: &Rewriting) -> RewriterConfig {
+/// The rewriter's settings from flags, for this store.
+pub(crate) fn settings(rewriting: &Rewriting, store: &str) -> RewriterConfig {
     let default = RewriterConfig::default();
+    // As for flushes: a request to a directory costs nothing, and there may be a thousand new objects a second.
+    let requests = if is_local(store) { LOCAL_REQUESTS_PER_SECOND } else { default.requests_per_second_max };
     RewriterConfig {
         window_bytes: rewriting.archive_window_bytes.map_or(default.window_bytes, |size| size.as_u64()),
         window_age: rewriting.archive_window_age.unwrap_or(default.window_age),
         cpu_percent_max: rewriting.archive_cpu_percent.unwrap_or(default.cpu_percent_max),
-        requests_per_second_max: rewriting
-            .archive_requests_per_second
-            .unwrap_or(default.requests_per_second_max),
+        requests_per_second_max: rewriting.archive_requests_per_second.unwrap_or(requests),
         ..default
     }
 }

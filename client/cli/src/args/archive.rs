@@ -105,7 +105,7 @@ pub(crate) struct Rewriting {
     /// The share of a core that archiving may take, in percent [default: 50; 100 for `ebb archive run`]
     #[arg(long, env = "EBB_ARCHIVE_CPU_PERCENT", value_name = "PERCENT", value_parser = value_parser!(u32).range(1..=100))]
     pub(crate) archive_cpu_percent: Option<u32>,
-    /// Requests a second that archiving may make [default: 100]
+    /// Requests a second that archiving may make [default: 100; 5000 for a store in a directory and for `ebb archive run`]
     #[arg(long, env = "EBB_ARCHIVE_REQUESTS_PER_SECOND", value_name = "RATE")]
     pub(crate) archive_requests_per_second: Option<f64>,
     /// Memory for the keys of a topic that is compacted; more keys take several passes [default: 128MiB]
