@@ -110,6 +110,36 @@ fn values(expect: &[(i64, &str)]) -> Vec<(i64, Option<String>)> {
 }
 
 #[tokio::test(start_paused = true)]
+async fn passes_come_to_the_end_however_small_the_table() {
+    let compacted = Compacted::new(31).await;
+    let names: Vec<String> = (0..40).map(|number| format!("key {number}")).collect();
+    // Twice the same keys, each file with ten of them, each of which twice.
+    for round in ["first", "second"] {
+        for some in names.chunks(10) {
+            let twice = some.iter().flat_map(|name| [name, name]);
+            let records: Vec<_> = twice.map(|name| (Some(name.as_str()), Some(round))).collect();
+            compacted.send(&records).await;
+            compacted.archive().await;
+            sleep(SECOND).await;
+        }
+    }
+    // Seven keys at a time. A file that was written anew is younger than those behind it, and some of it is dirty.
+    let config = KeyCompactionConfig { table_bytes: 7 * 48, ..KeyCompactionConfig::default() };
+    let mut compactor = compacted.world.key_compactor(&compacted.member, config);
+    let mut passes = 0;
+    while compactor.pass().await.expect("nothing is disturbed") == KeysDone::Topic {
+        passes += 1;
+        sleep(SECOND).await;
+    }
+    let clean = |state: &State| state.compaction(compacted.topic).map(|known| known.clean(FIRST));
+    assert_eq!(compacted.member.metastore().read(clean), Some(Offset(160)), "after {passes} passes");
+    let left = compacted.values().await;
+    assert_eq!(left.len(), names.len());
+    let is_latest = |(at, value): &(i64, Option<String>)| *at >= 80 && value.as_deref() == Some("second");
+    assert!(left.iter().all(is_latest), "{left:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_latest_record_of_a_key_stays_and_what_is_in_segments_is_not_touched() {
     let topic = Compacted::new(40).await;
     topic.send(&[(Some("a"), Some("1")), (Some("b"), Some("2")), (None, Some("3"))]).await;

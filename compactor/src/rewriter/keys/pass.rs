@@ -7,7 +7,7 @@
 //! a pass were published.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     ops::ControlFlow,
 };
 
@@ -75,48 +75,85 @@ struct Draft {
     held: Vec<(PartitionIndex, Offset)>,
 }
 
+/// The dirty rows of a partition that the table does not have yet.
+struct Ahead<'a> {
+    part: &'a Part,
+    rows: VecDeque<BatchCoordinates>,
+}
+
+impl<'a> Ahead<'a> {
+    fn new(part: &'a Part) -> Self {
+        let is_dirty = |row: &&BatchCoordinates| row.last >= part.dirty.start && row.base < part.dirty.end;
+        Self { part, rows: part.rows.iter().map(|(_, row)| row).filter(is_dirty).copied().collect() }
+    }
+
+    /// The next row, if it lies in this file.
+    fn next_in(&self, file: ArchiveId) -> Option<BatchCoordinates> {
+        self.rows.front().filter(|row| row.object == ObjectRef::Archive(file)).copied()
+    }
+
+    /// Up to which offset the table has everything.
+    fn reached(&self) -> Offset {
+        self.rows.front().map_or(self.part.dirty.end, |row| row.base.max(self.part.dirty.start))
+    }
+
+    /// Takes the next rows into the table as long as they lie in this file. Gives the offset for which there was no room.
+    async fn note(
+        &mut self,
+        file: ArchiveId,
+        source: &mut Source<'_>,
+        table: &mut KeyTable,
+    ) -> Result<Option<Offset>, RewriteError> {
+        while let Some(row) = self.next_in(file) {
+            let mut reached = None;
+            let visitor = |found: &Found| {
+                reached = note(table, self.part, found);
+                Ok(if reached.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            };
+            if source.visit(self.part.partition, &row, visitor).await?.is_break() {
+                return Ok(reached);
+            }
+            self.rows.pop_front();
+        }
+        Ok(None)
+    }
+}
+
 impl Pass<'_> {
-    /// Builds the table from the dirty records, file by file from the oldest on, until it is full.
+    /// Builds the table from the dirty records, each partition's in the order of their offsets, until it is full. Files
+    /// that were written anew are younger than those with later offsets, so one round over the files may not do; but
+    /// each brings at least one partition on.
     ///
     /// # Errors
     /// When a file cannot be read.
     pub(super) async fn keys(&self, random: &Random) -> Result<Keys, RewriteError> {
         let mut table = KeyTable::new(self.config.table_bytes, random);
-        let mut limits: BTreeMap<_, _> =
-            self.plan.parts.iter().map(|part| (part.partition, part.dirty.end)).collect();
-        let mut lower = |part: &Part, to: Offset| {
-            limits.entry(part.partition).and_modify(|limit| *limit = to.clamp(part.dirty.start, *limit));
-        };
-        let mut is_full = false;
-        for id in self.plan.files.keys() {
-            let is_dirty = |part: &Part, row: &BatchCoordinates| {
-                row.object == ObjectRef::Archive(*id)
-                    && row.last >= part.dirty.start
-                    && row.base < part.dirty.end
-            };
-            let rows =
-                self.plan.parts.iter().flat_map(|part| part.rows.iter().map(move |(_, row)| (part, row)));
-            let rows: Vec<_> = rows.filter(|(part, row)| is_dirty(part, row)).collect();
-            if rows.is_empty() {
-                continue;
-            }
-            let mut source = if is_full { None } else { Some(self.open(*id).await?) };
-            for (part, row) in rows {
-                let Some(source) = source.as_mut().filter(|_| !is_full) else {
-                    lower(part, row.base);
+        let mut ahead: Vec<Ahead<'_>> = self.plan.parts.iter().map(Ahead::new).collect();
+        let mut cut = None;
+        'rounds: while cut.is_none() {
+            let mut went_on = false;
+            for id in self.plan.files.keys() {
+                if !ahead.iter().any(|ahead| ahead.next_in(*id).is_some()) {
                     continue;
-                };
-                let mut reached = None;
-                let visitor = |found: &Found| {
-                    reached = note(&mut table, part, found);
-                    Ok(if reached.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
-                };
-                is_full = source.visit(part.partition, row, visitor).await?.is_break();
-                if let Some(offset) = reached {
-                    lower(part, offset);
+                }
+                went_on = true;
+                let mut source = self.open(*id).await?;
+                for (index, ahead) in ahead.iter_mut().enumerate() {
+                    if let Some(reached) = ahead.note(*id, &mut source, &mut table).await? {
+                        cut = Some((index, reached));
+                        break 'rounds;
+                    }
                 }
             }
+            if !went_on {
+                break;
+            }
         }
+        let limit = |(index, ahead): (usize, &Ahead<'_>)| {
+            let reached = cut.filter(|(at, _)| *at == index).map(|(_, reached)| reached);
+            (ahead.part.partition, reached.unwrap_or_else(|| ahead.reached()))
+        };
+        let limits = ahead.iter().enumerate().map(limit).collect();
         Ok(Keys { table, limits })
     }
 
