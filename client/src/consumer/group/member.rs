@@ -91,6 +91,9 @@ struct State {
     /// Whether the coordinator has to be told of the subscription and of what is owned.
     tell_all: bool,
     tell_owned: bool,
+    /// Whether a heartbeat says what is owned that was not answered, and may reach the coordinator yet: what it leaves
+    /// out may become another's, so nothing is taken up meanwhile.
+    reports: bool,
     failure: Option<Error>,
 }
 
@@ -156,6 +159,18 @@ impl Member {
         self.state.lock().life == life
     }
 
+    /// Owns partitions that it was assigned, before it reads them. False when it must not yet, or no more: it hears of it
+    /// when that may have changed.
+    pub(super) fn take(&self, life: u64, added: &[Owned]) -> bool {
+        let mut state = self.state.lock();
+        let may = state.life == life && !state.reports;
+        if may {
+            state.owned.extend(added);
+            state.tell_owned = true;
+        }
+        may
+    }
+
     /// Notes what the member reads now, and tells the coordinator soon.
     pub(super) fn own(&self, life: u64, owned: BTreeSet<Owned>) {
         let mut state = self.state.lock();
@@ -206,6 +221,7 @@ impl Member {
             let was_member = std::mem::replace(&mut state.may_be_member, true);
             state.tell_all = false;
             state.tell_owned = false;
+            state.reports |= request.topic_partitions.is_some();
             (request, was_member)
         };
         let answer = self.call(&request, answer_max).await.inspect_err(|error| {
@@ -216,9 +232,13 @@ impl Member {
         })?;
         let mut state = self.state.lock();
         state.epoch = answer.member_epoch;
+        // One that came before it was not answered made this one a report.
+        let reported = std::mem::take(&mut state.reports);
         if let Some(assignment) = &answer.assignment {
             state.assigned = Some(places(assignment));
-            drop(state);
+        }
+        drop(state);
+        if reported || answer.assignment.is_some() {
             self.changed.notify_one();
         }
         let interval = u64::try_from(answer.heartbeat_interval_ms).unwrap_or(0);
@@ -313,6 +333,7 @@ impl Member {
         state.may_be_member = false;
         state.assigned = None;
         state.owned.clear();
+        state.reports = false;
         drop(state);
         self.changed.notify_one();
     }

@@ -78,7 +78,7 @@ impl Reconciler {
             self.acknowledge();
         }
         let added: Vec<_> = assigned.into_iter().filter(|owned| !self.reading.contains_key(owned)).collect();
-        if !added.is_empty() && self.member.lives(self.life) {
+        if !added.is_empty() && self.member.take(self.life, &added) {
             let result = self.add(&added).await;
             self.acknowledge();
             result?;

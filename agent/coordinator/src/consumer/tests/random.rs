@@ -33,6 +33,8 @@ struct Client {
     wanted: Option<Partitions>,
     /// It does not know whether its last heartbeat came through, or has news of what it owns.
     must_tell: bool,
+    /// A heartbeat that says what it owns was not answered and may come through yet: it takes nothing up meanwhile.
+    reports: bool,
     request: Option<Ticket>,
 }
 
@@ -42,6 +44,7 @@ impl Client {
         self.owned.clear();
         self.wanted = None;
         self.must_tell = true;
+        self.reports = false;
     }
 }
 
@@ -122,6 +125,7 @@ impl Group {
             return;
         }
         let said = if state.epoch == 0 || state.must_tell {
+            state.reports = true;
             ConsumerHeartbeat { epoch: state.epoch, owned: Some(state.owned.clone()), ..said }
         } else {
             ConsumerHeartbeat { instance: said.instance, ..beat(&name, state.epoch) }
@@ -153,6 +157,9 @@ impl Group {
     /// A client adopts what it was told: it drops what it must not have, takes the rest, and has news to tell.
     fn adopt(&mut self, client: usize) {
         let state = &mut self.clients[client];
+        if state.reports {
+            return;
+        }
         if let Some(wanted) = state.wanted.take() {
             state.owned = wanted;
             state.must_tell = true;
@@ -167,6 +174,7 @@ impl Group {
             match answer {
                 Ok(answer) => {
                     state.epoch = answer.epoch;
+                    state.reports = false;
                     if let Some(assignment) = answer.assignment {
                         state.wanted = Some(assignment);
                     }
