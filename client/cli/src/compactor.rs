@@ -7,9 +7,15 @@ use ebb_agent::{Agent, Environment, Figure, Figures, Storage, config::AgentConfi
 use ebb_compactor::{
     Member,
     retention::{Retention, RetentionConfig},
-    rewriter::{KeyCompactionConfig, KeyCompactor, KeyCounters, RewriteCounters, Rewriter, RewriterConfig},
+    rewriter::{
+        KeyCompactionConfig, KeyCompactor, KeyCounters, MergeConfig, MergeCounters, Merger, RewriteCounters,
+        Rewriter, RewriterConfig,
+    },
     sweeper::{Sweeper, SweeperConfig},
 };
+use ebb_metastore::Metastore;
+use ebb_protocol::{clock::SharedClock, ids::AgentId, random::Random};
+use object_store::ObjectStore;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -38,31 +44,16 @@ pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
     );
     let retention =
         Retention::new(metastore.clone(), clock.clone(), random.fork(), RetentionConfig::default());
-    let keys = KeyCompactor::new(
-        member.id(),
-        metastore.clone(),
-        storage.store.clone(),
-        clock.clone(),
-        random.fork(),
-        key_settings(&args.rewriting, &args.store),
-    );
-    let rewriter = Rewriter::new(
-        member.id(),
-        metastore,
-        storage.store,
-        clock,
-        random,
-        settings(&args.rewriting, &args.store),
-    );
+    let (rewriting, url) = (&args.rewriting, &args.store);
+    let archiving = Archiving::new(member.id(), metastore, storage.store, clock, &random, rewriting, url);
     output::note(format_args!("ready {}", args.store));
     let ousted = tokio::select! {
         biased;
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
         () = member.ousted() => true,
-        () = rewriter.run() => true,
+        () = archiving.run() => true,
         () = retention.run() => true,
-        () = keys.run() => true,
     };
     sweeper.shutdown().await;
     member.leave().await;
@@ -82,8 +73,7 @@ pub(crate) async fn join(store: &str) -> Result<(Member, Storage), Failure> {
     Ok((joined.map_err(Failure::new)?, storage))
 }
 
-/// Starts a rewriter and key compaction on an agent's replica and store. They stop when the handle is dropped, before
-/// the agent does.
+/// Starts archiving on an agent's replica and store. It stops when the handle is dropped, before the agent does.
 pub(crate) fn beside(
     agent: &Agent,
     environment: Environment,
@@ -92,27 +82,54 @@ pub(crate) fn beside(
 ) -> AbortOnDropHandle<()> {
     let Environment { clock, random } = environment;
     let (metastore, store) = (agent.broker().metastore().clone(), agent.store().clone());
-    let keys = KeyCompactor::new(
-        agent.id(),
-        metastore.clone(),
-        store.clone(),
-        clock.clone(),
-        random.fork(),
-        key_settings(rewriting, url),
-    );
-    let rewriter = Rewriter::new(agent.id(), metastore, store, clock, random, settings(rewriting, url));
-    agent.add_figures(Arc::new(Rewritten(rewriter.counters())));
-    agent.add_figures(Arc::new(Compacted(keys.counters())));
-    AbortOnDropHandle::new(tokio::spawn(async {
-        tokio::join!(rewriter.run(), keys.run());
-    }))
+    let archiving = Archiving::new(agent.id(), metastore, store, clock, &random, rewriting, url);
+    agent.add_figures(Arc::new(Rewritten(archiving.rewriter.counters())));
+    agent.add_figures(Arc::new(Compacted(archiving.keys.counters())));
+    agent.add_figures(Arc::new(Merged(archiving.merger.counters())));
+    AbortOnDropHandle::new(tokio::spawn(archiving.run()))
 }
 
-/// The settings of key compaction from flags.
-fn key_settings(rewriting: &Rewriting, store: &str) -> KeyCompactionConfig {
-    let default = KeyCompactionConfig::default();
-    let table_bytes = rewriting.compaction_table_bytes.map_or(default.table_bytes, |size| size.as_u64());
-    KeyCompactionConfig { rewriter: settings(rewriting, store), table_bytes, ..default }
+/// What makes archive files, and makes them anew. All of it shares one rate of requests and one share of a core.
+struct Archiving {
+    rewriter: Rewriter,
+    keys: KeyCompactor,
+    merger: Merger,
+}
+
+impl Archiving {
+    /// On a replica whose agent `me` is registered. `url` is that of the store.
+    fn new(
+        me: AgentId,
+        metastore: Metastore,
+        store: Arc<dyn ObjectStore>,
+        clock: SharedClock,
+        random: &Random,
+        rewriting: &Rewriting,
+        url: &str,
+    ) -> Self {
+        let (random, config) = (|| random.fork(), settings(rewriting, url));
+        let rewriter =
+            Rewriter::new(me, metastore.clone(), store.clone(), clock.clone(), random(), config.clone());
+        let default = KeyCompactionConfig::default();
+        let table_bytes = rewriting.compaction_table_bytes.map_or(default.table_bytes, |size| size.as_u64());
+        let keys = KeyCompactionConfig { rewriter: config.clone(), table_bytes, ..default };
+        let keys = KeyCompactor::new(me, metastore.clone(), store.clone(), clock.clone(), random(), keys);
+        let default = MergeConfig::default();
+        let file_bytes = rewriting.archive_file_bytes.map_or(default.file_bytes, |size| size.as_u64());
+        let merging = MergeConfig { rewriter: config, file_bytes, ..default };
+        let merger = Merger::new(me, metastore, store, clock, random(), merging);
+        Self { keys: keys.sharing(&rewriter), merger: merger.sharing(&rewriter), rewriter }
+    }
+
+    /// Ends when this process can write no more entries.
+    async fn run(self) {
+        tokio::select! {
+            biased;
+            () = self.rewriter.run() => {}
+            () = self.keys.run() => {}
+            () = self.merger.run() => {}
+        }
+    }
 }
 
 /// The rewriter's settings from flags, for this store.
@@ -185,6 +202,35 @@ impl Figures for Compacted {
                 "Tombstones that were dropped because their time was over.",
                 counts.tombstones_dropped,
             ),
+        ]
+    }
+}
+
+#[derive(Debug)]
+struct Merged(Arc<MergeCounters>);
+
+impl Figures for Merged {
+    fn figures(&self) -> Vec<Figure> {
+        let counts = self.0.counts();
+        let counter = |name, help, value| Figure { name, is_counter: true, help, value };
+        vec![
+            counter("ebb_merge_files_total", "Archive files that were merged from others.", counts.files),
+            counter(
+                "ebb_merge_file_bytes_total",
+                "Bytes of archive files merged from others.",
+                counts.file_bytes,
+            ),
+            counter(
+                "ebb_merge_files_replaced_total",
+                "Archive files in whose place merged ones came.",
+                counts.files_replaced,
+            ),
+            counter(
+                "ebb_merge_files_refused_total",
+                "Merged files that came too late and are deleted.",
+                counts.files_refused,
+            ),
+            counter("ebb_merge_failures_total", "Merges that failed and are tried again.", counts.failed),
         ]
     }
 }

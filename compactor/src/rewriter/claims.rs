@@ -1,16 +1,22 @@
-//! Watches the claims of other rewriters: which to believe, and which to take over. Knows no clock but tokio's: a claim
-//! is given up when it has not changed for long, as seen from here.
+//! Watches the claims of other rewriters: which to believe, and which to take over; and claims work. Knows no clock but
+//! tokio's: a claim is given up when it has not changed for long, as seen from here.
 
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ops::{ControlFlow, Range},
+    time::Duration,
+};
 
 use ebb_metastore::{
-    command::Work,
+    Metastore, Submission,
+    command::{Command, Work},
+    outcome::{Outcome, Refusal},
     state::{Claim, State},
 };
 use ebb_protocol::ids::{AgentId, LogPosition};
 use tokio::time::Instant;
 
-use super::plan::Obstacles;
+use super::{error::RewriteError, plan::Obstacles};
 
 /// What was seen of the claims of others.
 #[derive(Debug)]
@@ -47,11 +53,35 @@ impl ClaimWatch {
     }
 
     /// The version of a claim that stands in the way of some work and is not believed any more.
-    pub(super) fn stale(&self, work: Work, now: Instant) -> Option<u64> {
+    fn stale(&self, work: Work, now: Instant) -> Option<u64> {
         let in_the_way = |(other, (_, since)): &(&Work, &(u64, Instant))| {
             other.overlaps(work) && now >= *since + self.timeout
         };
         self.seen.iter().find(in_the_way).map(|(_, (version, _))| *version)
+    }
+
+    /// Whether somebody else is at some work.
+    pub(super) fn is_believed(&self, work: Work, now: Instant) -> bool {
+        let mut claims = self.seen.iter();
+        claims.any(|(other, (_, since))| other.overlaps(work) && now < *since + self.timeout)
+    }
+
+    /// Claims work, or renews the claim. Break: somebody else has it.
+    ///
+    /// # Errors
+    /// [`RewriteError::Metastore`], and [`RewriteError::Refused`] for any other reason.
+    pub(super) async fn claim(
+        &self,
+        metastore: &Metastore,
+        work: Work,
+    ) -> Result<ControlFlow<()>, RewriteError> {
+        let commands = vec![Command::ClaimWork { work, seen: self.stale(work, Instant::now()) }];
+        let outcomes = metastore.submit(Submission { commands, body: Vec::new() }).await?;
+        match outcomes.into_iter().next() {
+            Some(Outcome::Refused(Refusal::WorkClaimed)) => Ok(ControlFlow::Break(())),
+            Some(Outcome::Refused(refusal)) => Err(RewriteError::Refused(refusal)),
+            _ => Ok(ControlFlow::Continue(())),
+        }
     }
 
     /// When the next claim that is believed now may be taken over.

@@ -14,11 +14,13 @@ mod config;
 mod counters;
 mod error;
 mod keys;
+mod merge;
 mod pace;
 mod place;
 mod plan;
 mod read;
 mod shelf;
+mod source;
 mod task;
 mod verify;
 mod window;
@@ -28,5 +30,6 @@ pub use self::{
     counters::{RewriteCounters, RewriteCounts},
     error::RewriteError,
     keys::{KeyCompactionConfig, KeyCompactor, KeyCounters, KeyCounts, KeysDone},
+    merge::{MergeConfig, MergeCounters, MergeCounts, MergeDone, Merger},
     task::{Done, Rewriter},
 };

@@ -2,12 +2,7 @@
 
 use std::{collections::BTreeMap, ops::ControlFlow, ops::Range, sync::Arc, time::Duration};
 
-use ebb_metastore::{
-    Metastore, Submission,
-    command::{Command, Work},
-    outcome::{Outcome, Refusal},
-    state::State,
-};
+use ebb_metastore::{Metastore, command::Work, state::State};
 use ebb_protocol::{
     clock::SharedClock,
     ids::{AgentId, IdSource, LogPosition},
@@ -48,7 +43,8 @@ pub struct Rewriter {
     ids: IdSource,
     config: RewriterConfig,
     counters: Arc<RewriteCounters>,
-    requests: RequestPace,
+    requests: Arc<RequestPace>,
+    cpu: Arc<CpuPace>,
     claims: ClaimWatch,
     /// Windows that failed, by their first position: where they end, and when they are tried again.
     failed: BTreeMap<LogPosition, (LogPosition, Instant)>,
@@ -73,7 +69,8 @@ impl Rewriter {
             store: SegmentStore::new(store, random, config.store.clone()),
             clock,
             ids,
-            requests: RequestPace::new(config.requests_per_second_max),
+            requests: Arc::new(RequestPace::new(config.requests_per_second_max)),
+            cpu: Arc::new(CpuPace::new(config.cpu_percent_max)),
             claims: ClaimWatch::new(me, config.claim_timeout),
             config,
             counters: Arc::default(),
@@ -86,6 +83,11 @@ impl Rewriter {
     #[must_use]
     pub fn counters(&self) -> Arc<RewriteCounters> {
         Arc::clone(&self.counters)
+    }
+
+    /// What keeps its requests and its computing in bounds.
+    pub(super) fn paces(&self) -> (Arc<RequestPace>, Arc<CpuPace>) {
+        (Arc::clone(&self.requests), Arc::clone(&self.cpu))
     }
 
     /// Rewrites window after window, each when it is due. While nothing is committed and nothing waits, it does
@@ -168,7 +170,7 @@ impl Rewriter {
     /// Break: somebody else has the work.
     async fn rewrite(&self, window: &Window) -> Result<ControlFlow<(), Rewritten>, RewriteError> {
         let work = Work::Window { from: window.from, to: window.to };
-        if self.claim(work).await?.is_break() {
+        if self.claims.claim(&self.metastore, work).await?.is_break() {
             return Ok(ControlFlow::Break(()));
         }
         let cluster = self.metastore.read(State::cluster).expect("a member of a cluster has one");
@@ -179,7 +181,7 @@ impl Rewriter {
                 return Ok(ControlFlow::Continue(()));
             }
             *claimed.lock() = Instant::now();
-            self.claim(work).await
+            self.claims.claim(&self.metastore, work).await
         };
         let workshop = Workshop {
             metastore: &self.metastore,
@@ -187,7 +189,7 @@ impl Rewriter {
             ids: &self.ids,
             config: &self.config,
             requests: &self.requests,
-            cpu: CpuPace::new(self.config.cpu_percent_max),
+            cpu: &self.cpu,
             counters: &self.counters,
             cluster,
         };
@@ -199,18 +201,6 @@ impl Rewriter {
             "a window was archived"
         );
         Ok(ControlFlow::Continue(done))
-    }
-
-    /// Claims work, or renews the claim. Break: somebody else has it.
-    async fn claim(&self, work: Work) -> Result<ControlFlow<()>, RewriteError> {
-        let seen = self.claims.stale(work, Instant::now());
-        let commands = vec![Command::ClaimWork { work, seen }];
-        let outcomes = self.metastore.submit(Submission { commands, body: Vec::new() }).await?;
-        match outcomes.into_iter().next() {
-            Some(Outcome::Refused(Refusal::WorkClaimed)) => Ok(ControlFlow::Break(())),
-            Some(Outcome::Refused(refusal)) => Err(RewriteError::Refused(refusal)),
-            _ => Ok(ControlFlow::Continue(())),
-        }
     }
 
     fn leave(&mut self, window: &Window) {

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// The file is read in pieces of this many bytes.
-const PIECE_BYTES: u64 = 8 << 20;
+pub(super) const PIECE_BYTES: u64 = 8 << 20;
 
 /// A file in the store that is to be verified.
 pub(super) struct Written<'a> {

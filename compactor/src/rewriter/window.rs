@@ -61,7 +61,7 @@ pub(super) struct Workshop<'a> {
     pub(super) ids: &'a IdSource,
     pub(super) config: &'a RewriterConfig,
     pub(super) requests: &'a RequestPace,
-    pub(super) cpu: CpuPace,
+    pub(super) cpu: &'a CpuPace,
     pub(super) counters: &'a RewriteCounters,
     pub(super) cluster: ClusterId,
 }
@@ -164,7 +164,7 @@ impl Workshop<'_> {
         if pieces.is_empty() {
             return Ok(Filed { command: None, left_out });
         }
-        let shelf = Shelf { store: self.store, requests: self.requests, cpu: &self.cpu };
+        let shelf = Shelf { store: self.store, requests: self.requests, cpu: self.cpu };
         let command = shelf.put(topic, id, archive, &pieces).await?;
         Ok(Filed { command: Some(command), left_out })
     }

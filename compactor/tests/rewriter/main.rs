@@ -1,6 +1,7 @@
 //! The rewriter on a bucket in memory: what it writes, what it waits for, and what happens when it is disturbed.
 
 mod keys;
+mod merge;
 mod retention;
 mod support;
 

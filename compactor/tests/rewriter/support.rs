@@ -7,7 +7,7 @@ use ebb_archive::{Footer, Scan, Step, Steps, Tail};
 use ebb_compactor::{
     Member,
     retention::{Retention, RetentionConfig},
-    rewriter::{KeyCompactionConfig, KeyCompactor, Rewriter, RewriterConfig},
+    rewriter::{KeyCompactionConfig, KeyCompactor, MergeConfig, Merger, Rewriter, RewriterConfig},
 };
 use ebb_metastore::{
     Submission,
@@ -91,6 +91,11 @@ impl World {
     pub(crate) fn key_compactor(&self, member: &Member, config: KeyCompactionConfig) -> KeyCompactor {
         let (metastore, store, clock) = (member.metastore().clone(), self.bucket.clone(), self.clock.clone());
         KeyCompactor::new(member.id(), metastore, store, clock, self.random.fork(), config)
+    }
+
+    pub(crate) fn merger(&self, member: &Member, config: MergeConfig) -> Merger {
+        let (metastore, store, clock) = (member.metastore().clone(), self.bucket.clone(), self.clock.clone());
+        Merger::new(member.id(), metastore, store, clock, self.random.fork(), config)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

@@ -195,9 +195,9 @@ pub struct TopicSettings {
     pub max_compaction_lag_ms: i64,
     /// `min.cleanable.dirty.ratio`, in millionths.
     pub min_cleanable_dirty_ppm: u32,
-    /// `segment.ms`: the longest window of an archive file, in milliseconds.
+    /// `segment.ms`: how far the timestamps of archive files that are merged may lie apart, in milliseconds.
     pub segment_ms: i64,
-    /// `segment.bytes`: the largest archive file, in bytes.
+    /// `segment.bytes`: up to which size archive files are merged, in bytes.
     pub segment_bytes: i32,
 }
 

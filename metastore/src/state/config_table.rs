@@ -6,7 +6,7 @@ use super::config::{
     ConfigKey,
     ConfigKind::{self, Boolean, Int, List, Long, Ratio, Word},
     ConfigOwner,
-    Effect::{self, Later, Nothing, Works},
+    Effect::{self, Nothing, Works},
 };
 
 /// Every key that a topic's configuration may have, sorted by name.
@@ -248,8 +248,8 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         "log.segment.bytes",
         Int { min: 14, max: i32::MAX },
         "1073741824",
-        Later,
-        "The largest archive file, in bytes.",
+        Works,
+        "Up to which size small archive files are merged, in bytes, unless the compactor's `--archive-file-bytes` is less.",
     ),
     key(
         "segment.index.bytes",
@@ -272,8 +272,8 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         "log.roll.ms",
         Long { min: 1 },
         "604800000",
-        Later,
-        "The longest window of an archive file, in milliseconds.",
+        Works,
+        "How far the timestamps of archive files that are merged may lie apart, in milliseconds; a tenth of `retention.ms` if that is less.",
     ),
     key(
         "unclean.leader.election.enable",

@@ -11,7 +11,6 @@
 mod filter;
 mod pass;
 mod plan;
-mod source;
 mod table;
 mod task;
 

@@ -28,13 +28,13 @@ use ebb_segment::store::StoreError;
 use super::{
     filter::{Dropped, Filter},
     plan::{Part, Plan},
-    source::Source,
     table::KeyTable,
     task::KeyCompactionConfig,
 };
 use crate::rewriter::{
     error::RewriteError,
     shelf::{Piece, Shelf},
+    source::Source,
 };
 
 /// Files that one new file is made of. Each holds a piece of at most 8 MiB in memory meanwhile.

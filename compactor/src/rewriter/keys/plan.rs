@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, ops::Range};
 
-use ebb_archive::Tail;
 use ebb_metastore::{
     command::ObjectRef,
     state::{BatchCoordinates, State, config::TopicSettings},
 };
 use ebb_protocol::ids::{ArchiveId, Offset, PartitionIndex, Timestamp, TopicId};
+
+use crate::rewriter::source::FileFacts;
 
 /// A topic as it is before a pass.
 #[derive(Clone, Debug)]
@@ -33,13 +34,6 @@ pub(super) struct Part {
     pub(super) ripe: Offset,
     /// The high watermark.
     pub(super) end: Offset,
-}
-
-/// What has to be known of a file to read it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct FileFacts {
-    pub(super) bytes: u64,
-    pub(super) tail: Tail,
 }
 
 /// How much of a topic is dirty.
@@ -71,8 +65,7 @@ impl Plan {
             if let ObjectRef::Archive(id) = row.object
                 && let Some((_, file)) = state.archive_file(id)
             {
-                let tail = Tail { bytes: file.tail_bytes, checksum: file.tail_checksum };
-                files.insert(id, FileFacts { bytes: file.bytes, tail });
+                files.insert(id, FileFacts::of(file));
             }
         }
         let mark = before.is_none() || ripe.is_some();

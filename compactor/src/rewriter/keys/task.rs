@@ -36,6 +36,7 @@ use crate::rewriter::{
     error::RewriteError,
     pace::{CpuPace, RequestPace},
     shelf::Shelf,
+    task::Rewriter,
 };
 
 /// Settings of key compaction. Plain data.
@@ -129,8 +130,8 @@ pub struct KeyCompactor {
     random: Random,
     config: KeyCompactionConfig,
     counters: Arc<KeyCounters>,
-    requests: RequestPace,
-    cpu: CpuPace,
+    requests: Arc<RequestPace>,
+    cpu: Arc<CpuPace>,
     claims: ClaimWatch,
     /// Topics that are left alone until then.
     waiting: BTreeMap<TopicId, Instant>,
@@ -153,13 +154,20 @@ impl KeyCompactor {
             ids: IdSource::new(clock.clone(), random.fork()),
             clock,
             random,
-            requests: RequestPace::new(config.rewriter.requests_per_second_max),
-            cpu: CpuPace::new(config.rewriter.cpu_percent_max),
+            requests: Arc::new(RequestPace::new(config.rewriter.requests_per_second_max)),
+            cpu: Arc::new(CpuPace::new(config.rewriter.cpu_percent_max)),
             claims: ClaimWatch::new(me, config.rewriter.claim_timeout),
             config,
             counters: Arc::default(),
             waiting: BTreeMap::new(),
         }
+    }
+
+    /// With the requests and the computing of a rewriter: what both take together is what one may.
+    #[must_use]
+    pub fn sharing(mut self, rewriter: &Rewriter) -> Self {
+        (self.requests, self.cpu) = rewriter.paces();
+        self
     }
 
     /// The counters, for those who outlive it.
@@ -240,7 +248,7 @@ impl KeyCompactor {
 
     async fn compact(&self, plan: &Plan) -> Result<KeysDone, RewriteError> {
         let work = Work::Topic(plan.topic);
-        if self.claim(work).await?.is_break() {
+        if self.claims.claim(&self.metastore, work).await?.is_break() {
             return Ok(KeysDone::InPart);
         }
         let mut claimed = Instant::now();
@@ -252,7 +260,7 @@ impl KeyCompactor {
         for group in pass.groups(&keys) {
             if claimed + self.config.rewriter.claim_timeout / 3 <= Instant::now() {
                 claimed = Instant::now();
-                if self.claim(work).await?.is_break() {
+                if self.claims.claim(&self.metastore, work).await?.is_break() {
                     return Ok(KeysDone::InPart);
                 }
             }
@@ -283,17 +291,6 @@ impl KeyCompactor {
         }
         self.counters.published(is_file, dropped);
         Ok(ControlFlow::Continue(()))
-    }
-
-    /// Claims work, or renews the claim. Break: somebody else has it.
-    async fn claim(&self, work: Work) -> Result<ControlFlow<()>, RewriteError> {
-        let seen = self.claims.stale(work, Instant::now());
-        let outcomes = self.submit(vec![Command::ClaimWork { work, seen }]).await?;
-        match outcomes.into_iter().next() {
-            Some(Outcome::Refused(Refusal::WorkClaimed)) => Ok(ControlFlow::Break(())),
-            Some(Outcome::Refused(refusal)) => Err(RewriteError::Refused(refusal)),
-            _ => Ok(ControlFlow::Continue(())),
-        }
     }
 
     /// # Errors

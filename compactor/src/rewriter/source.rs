@@ -1,21 +1,38 @@
-//! An archive file as a source of record batches. Knows nothing of keys.
+//! An archive file as a source of record batches. Knows nothing of what becomes of them.
 
 use std::{ops::ControlFlow, sync::Arc};
 
-use ebb_archive::{Footer, FooterError, Found, ReadError, Scan, Step, Steps};
-use ebb_metastore::{command::ObjectRef, state::BatchCoordinates};
+use ebb_archive::{Footer, FooterError, Found, ReadError, Scan, Step, Steps, Tail};
+use ebb_metastore::{
+    command::ObjectRef,
+    state::{ArchiveFile, BatchCoordinates},
+};
 use ebb_protocol::ids::{ArchiveId, PartitionIndex, TopicId};
 use ebb_segment::{
     key,
     store::{SegmentStore, StoreError},
 };
 
-use super::plan::FileFacts;
-use crate::rewriter::{
+use super::{
     error::RewriteError,
     pace::{CpuPace, RequestPace},
     verify::Reader,
 };
+
+/// What has to be known of a file to read it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FileFacts {
+    pub(super) bytes: u64,
+    pub(super) tail: Tail,
+}
+
+impl FileFacts {
+    /// As the state has them.
+    pub(super) fn of(file: &ArchiveFile) -> Self {
+        let tail = Tail { bytes: file.tail_bytes, checksum: file.tail_checksum };
+        Self { bytes: file.bytes, tail }
+    }
+}
 
 /// A file that is being read.
 pub(super) struct Source<'a> {
