@@ -15,6 +15,7 @@ mod idle;
 mod kcat;
 mod members;
 mod memberships;
+mod merging;
 mod patterns;
 mod positions;
 mod rebalances;
