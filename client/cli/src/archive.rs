@@ -2,6 +2,8 @@
 
 use std::{path::Path, time::Duration};
 
+use bytes::Bytes;
+use ebb_archive::{Footer, Tail};
 use ebb_compactor::rewriter::{Done, Rewriter, RewriterConfig};
 use ebb_metastore::state::{ArchiveFile, ArchiveStatus, TopicInfo};
 use ebb_protocol::ids::{ArchiveId, Timestamp};
@@ -199,11 +201,28 @@ async fn export(args: ArchiveExportArgs) -> Result<(), Failure> {
         let key = key::archive_key(topic.id, *id);
         let bytes = async { opened.store.get(&key).await?.bytes().await }.await;
         let bytes = bytes.map_err(Failure::with(&key))?;
+        let tail = Tail { bytes: file.tail_bytes, checksum: file.tail_checksum };
+        check(&bytes, file.bytes, tail).map_err(Failure::with(&key))?;
         copy(&args.to, &format!("{id}.parquet"), &bytes).await?;
         progress.add(file.bytes);
     }
     progress.finish();
     output::line(format_args!("copied {} files to {}", files.len(), args.to.display()))
+}
+
+/// Whether the bytes are those of the file that the state knows: as many, and with the checksums of its tail and, by
+/// that, of all before it.
+fn check(bytes: &Bytes, expected: u64, tail: Tail) -> Result<(), String> {
+    let found = bytes.len() as u64;
+    if found != expected {
+        return Err(format!("it has {found} bytes, not {expected}"));
+    }
+    let start = bytes.len().saturating_sub(usize::try_from(tail.bytes).unwrap_or(usize::MAX));
+    let footer = Footer::decode(found, tail, bytes.slice(start..)).map_err(|error| error.to_string())?;
+    if !footer.holds(bytes) {
+        return Err("its bytes are not those that were written; `ebb fsck` says which records".into());
+    }
+    Ok(())
 }
 
 /// Writes a file under a name that appears when it is whole.
@@ -216,4 +235,41 @@ async fn copy(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure>
         tokio::fs::rename(&part, &whole).await
     };
     written.await.map_err(Failure::with(whole.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ebb_archive::{ArchiveWriter, Identity, Settings};
+    use ebb_protocol::{
+        batch::{BatchBuilder, Compression},
+        clock::SystemClock,
+        ids::{ClusterId, IdSource, LeaderEpoch, Offset, PartitionIndex},
+        random::Random,
+    };
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_has_changed_is_not_exported() {
+        let ids = IdSource::new(Arc::new(SystemClock), Random::from_seed(1));
+        let mut batch = BatchBuilder::default();
+        batch.append(Timestamp(5), None, Some(&[7; 300]), &[]).expect("a small record");
+        let batch = batch.finish(Compression::None, None).expect("it has a record");
+        let identity = Identity { cluster: ClusterId(1), topic: ids.topic(), object: ArchiveId(1) };
+        let mut writer = ArchiveWriter::new(identity, Settings::default()).expect("sound settings");
+        writer.append(PartitionIndex(0), &batch.at(Offset(0), LeaderEpoch(0))).expect("a sound batch");
+        let written = writer.finish().expect("it has rows");
+        let (bytes, tail) = (written.bytes, written.tail);
+        let check = |bytes: Vec<u8>, expected: usize| check(&bytes.into(), expected as u64, tail);
+        assert_eq!(check(bytes.clone(), bytes.len()), Ok(()));
+        assert!(check(bytes[1..].to_vec(), bytes.len()).is_err(), "it is too short");
+        assert!(check(bytes[1..].to_vec(), bytes.len() - 1).is_err(), "it lacks its first byte");
+        for at in 0..bytes.len() {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            assert!(check(bad, bytes.len()).is_err(), "byte {at}");
+        }
+    }
 }

@@ -55,6 +55,11 @@ impl Checksums {
         self.blocks.len() * size_of::<u32>()
     }
 
+    /// The bytes that they cover, from the first of the file.
+    pub(crate) fn data_bytes(&self) -> u64 {
+        self.data_bytes
+    }
+
     /// The ranges of whole blocks in which some ranges lie, sorted; what touches is one range.
     pub(crate) fn widen(&self, ranges: &[Range<u64>]) -> Vec<Range<u64>> {
         let wide = |range: &Range<u64>| {

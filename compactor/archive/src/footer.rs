@@ -121,6 +121,14 @@ impl Footer {
         &self.groups
     }
 
+    /// Whether the bytes of the whole file, as far as the tail, are those that were written.
+    #[must_use]
+    pub fn holds(&self, file: &Bytes) -> bool {
+        let data_bytes = self.checksums.data_bytes();
+        let end = usize::try_from(data_bytes).ok().filter(|end| *end <= file.len());
+        end.is_some_and(|end| self.checksums.hold(&(0..data_bytes), &file.slice(..end)))
+    }
+
     /// What it takes in memory, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

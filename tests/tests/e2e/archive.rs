@@ -152,6 +152,30 @@ async fn flights_are_read_from_parquet_as_from_segments() {
     ebb.fsck();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_file_is_not_exported() {
+    let Some(ebb) = Ebb::find("export of a damaged archive file") else { return };
+    let mut server = ebb.dev(&[]).await;
+    server.create("damaged", 1);
+    let _ = server.run(&["produce", "damaged"], b"one\ntwo\n").ok();
+    let (data, copy) = (ebb.data(), ebb.home().join("copy"));
+    let bucket = ["--data-dir", data.to_str().expect("a plain name")];
+    let _ = ebb.run(&[&["archive", "run"][..], &bucket].concat(), b"").ok();
+    server.kill();
+    let export = ["archive", "export", "damaged", "--to", copy.to_str().expect("a plain name")];
+    let export = || ebb.run(&[&export[..], &bucket].concat(), b"");
+    assert!(export().ok().text().starts_with("copied 1 files"));
+    let listed = ebb.run(&[&["archive", "ls", "damaged", "--json"][..], &bucket].concat(), b"").ok();
+    let listed: Value = serde_json::from_str(listed.text()).expect("JSON");
+    let key = listed[0]["key"].as_str().expect("a file has a key");
+    let path = data.join("store").join(key);
+    let mut bytes = fs::read(&path).expect("the file is there");
+    bytes[100] ^= 1;
+    fs::write(&path, bytes).expect("a file can be written");
+    let ran = export();
+    assert!(ran.code == 1 && ran.stderr.contains(key), "it names the file: {}", ran.stderr);
+}
+
 /// The timestamp of a printed record.
 fn time(line: &str) -> i64 {
     line.split(' ').nth(2).and_then(|field| field.parse().ok()).expect("the third field is a time")
