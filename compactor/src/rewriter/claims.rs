@@ -14,6 +14,7 @@ use ebb_metastore::{
     state::{Claim, State},
 };
 use ebb_protocol::ids::{AgentId, LogPosition};
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{error::RewriteError, plan::Obstacles};
@@ -84,9 +85,47 @@ impl ClaimWatch {
         }
     }
 
+    /// Claims work that takes long. `None`: somebody else has it.
+    ///
+    /// # Errors
+    /// As [`Self::claim`].
+    pub(super) async fn hold<'a>(
+        &'a self,
+        metastore: &'a Metastore,
+        work: Work,
+    ) -> Result<Option<HeldClaim<'a>>, RewriteError> {
+        let renewed = Mutex::new(Instant::now());
+        let is_mine = self.claim(metastore, work).await?.is_continue();
+        Ok(is_mine.then_some(HeldClaim { watch: self, metastore, work, renewed }))
+    }
+
     /// When the next claim that is believed now may be taken over.
     pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
         self.seen.values().map(|(_, since)| *since + self.timeout).filter(|due| *due > now).min()
+    }
+}
+
+/// A claim whose work is being done.
+pub(super) struct HeldClaim<'a> {
+    watch: &'a ClaimWatch,
+    metastore: &'a Metastore,
+    work: Work,
+    renewed: Mutex<Instant>,
+}
+
+impl HeldClaim<'_> {
+    /// Gives a sign of life when one is due. To be called again and again, at intervals well below the time for which
+    /// others believe a claim. Break: somebody else has the work now.
+    ///
+    /// # Errors
+    /// As [`ClaimWatch::claim`].
+    pub(super) async fn renew(&self) -> Result<ControlFlow<()>, RewriteError> {
+        let now = Instant::now();
+        if now < *self.renewed.lock() + self.watch.timeout / 3 {
+            return Ok(ControlFlow::Continue(()));
+        }
+        *self.renewed.lock() = now;
+        self.watch.claim(self.metastore, self.work).await
     }
 }
 

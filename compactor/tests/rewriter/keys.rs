@@ -235,6 +235,34 @@ async fn batches_that_are_kept_whole_lose_records_too() {
     assert_eq!((kept.compression(), kept.record_count()), (Compression::Zstd, 1));
 }
 
+#[tokio::test(start_paused = true)]
+async fn compactors_do_not_take_over_from_each_other_however_long_a_pass_takes() {
+    let topic = Compacted::new(45).await;
+    for number in 0..8 {
+        topic.send(&[(Some("a"), Some(&number.to_string()))]).await;
+        topic.archive().await;
+    }
+    let config = KeyCompactionConfig {
+        // Two seconds a request: the keys alone take half a minute.
+        rewriter: RewriterConfig {
+            claim_timeout: SECOND * 10,
+            requests_per_second_max: 0.5,
+            ..RewriterConfig::default()
+        },
+        check_interval: SECOND,
+        ..KeyCompactionConfig::default()
+    };
+    let other = topic.world.member().await;
+    let compactors = [&topic.member, &other].map(|member| topic.world.key_compactor(member, config.clone()));
+    let counters = compactors.each_ref().map(KeyCompactor::counters);
+    let [one, two] = compactors.map(KeyCompactor::run);
+    let ended = timeout(SECOND * 300, async { tokio::join!(one, two) }).await;
+    assert!(ended.is_err(), "they go on for ever");
+    let counts = counters.map(|counters| counters.counts());
+    assert_eq!(counts.iter().map(|counts| counts.passes).sum::<u64>(), 1, "{counts:?}");
+    assert_eq!(topic.values().await, values(&[(7, "7")]));
+}
+
 /// What readers have seen, to judge what goes.
 #[derive(Default)]
 struct Model {

@@ -32,6 +32,7 @@ use super::{
     task::KeyCompactionConfig,
 };
 use crate::rewriter::{
+    claims::HeldClaim,
     error::RewriteError,
     shelf::{Piece, Shelf},
     source::Source,
@@ -47,6 +48,7 @@ pub(super) struct Pass<'a> {
     pub(super) ids: &'a IdSource,
     pub(super) shelf: Shelf<'a>,
     pub(super) config: &'a KeyCompactionConfig,
+    pub(super) claim: &'a HeldClaim<'a>,
 }
 
 /// The keys of a topic, and up to which offsets all of them are in the table.
@@ -56,10 +58,12 @@ pub(super) struct Keys {
     limits: BTreeMap<PartitionIndex, Offset>,
 }
 
-/// A file that is in the store and takes the place of others, or what says that nothing is left of them.
+/// What became of a group of files.
 #[derive(Debug)]
 pub(super) struct Compacted {
-    pub(super) publish: PublishArchive,
+    /// Publishes the file that is in the store and takes their place, or says that nothing is left of them. `None` when
+    /// it would be as the old one.
+    pub(super) publish: Option<PublishArchive>,
     pub(super) dropped: Dropped,
     /// Offsets from which on a partition is not clean, because a batch could not be thinned.
     pub(super) held: Vec<(PartitionIndex, Offset)>,
@@ -122,11 +126,11 @@ impl<'a> Ahead<'a> {
 impl Pass<'_> {
     /// Builds the table from the dirty records, each partition's in the order of their offsets, until it is full. Files
     /// that were written anew are younger than those with later offsets, so one round over the files may not do; but
-    /// each brings at least one partition on.
+    /// each brings at least one partition on. Break: somebody else has taken over the work.
     ///
     /// # Errors
     /// When a file cannot be read.
-    pub(super) async fn keys(&self, random: &Random) -> Result<Keys, RewriteError> {
+    pub(super) async fn keys(&self, random: &Random) -> Result<ControlFlow<(), Keys>, RewriteError> {
         let mut table = KeyTable::new(self.config.table_bytes, random);
         let mut ahead: Vec<Ahead<'_>> = self.plan.parts.iter().map(Ahead::new).collect();
         let mut cut = None;
@@ -137,6 +141,9 @@ impl Pass<'_> {
                     continue;
                 }
                 went_on = true;
+                if self.claim.renew().await?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
                 let mut source = self.open(*id).await?;
                 for (index, ahead) in ahead.iter_mut().enumerate() {
                     if let Some(reached) = ahead.note(*id, &mut source, &mut table).await? {
@@ -154,7 +161,7 @@ impl Pass<'_> {
             (ahead.part.partition, reached.unwrap_or_else(|| ahead.reached()))
         };
         let limits = ahead.iter().enumerate().map(limit).collect();
-        Ok(Keys { table, limits })
+        Ok(ControlFlow::Continue(Keys { table, limits }))
     }
 
     /// The files that may lose records, in groups that become one file each.
@@ -192,7 +199,7 @@ impl Pass<'_> {
         groups
     }
 
-    /// Writes a group of files anew, and puts the new one into the store. `None` when it would be as the old one.
+    /// Writes a group of files anew, and puts the new one into the store. Break: somebody else has taken over the work.
     ///
     /// # Errors
     /// When a file cannot be read, written, or read back.
@@ -201,7 +208,7 @@ impl Pass<'_> {
         group: &BTreeSet<ArchiveId>,
         keys: &Keys,
         minted_since: Timestamp,
-    ) -> Result<Option<Compacted>, RewriteError> {
+    ) -> Result<ControlFlow<(), Compacted>, RewriteError> {
         let topic = self.plan.topic;
         let failed = |error| RewriteError::Write { topic, error };
         let id = self.ids.archive_since(minted_since);
@@ -211,16 +218,22 @@ impl Pass<'_> {
         let mut draft = Draft { writer, kept: Vec::new(), emptied: Vec::new(), dropped, held };
         let mut sources = BTreeMap::new();
         for file in group {
+            if self.claim.renew().await?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
             sources.insert(*file, self.open(*file).await?);
         }
         for part in &self.plan.parts {
             for piece in pieces(part, group) {
+                if self.claim.renew().await?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
                 self.write(part, piece, keys, &mut sources, &mut draft).await?;
             }
         }
         let Draft { writer, kept, emptied, dropped, held } = draft;
         if dropped.records == 0 && group.len() == 1 {
-            return Ok(None);
+            return Ok(ControlFlow::Continue(Compacted { publish: None, dropped, held }));
         }
         let mut publish = if kept.is_empty() {
             let (bytes, tail_bytes, tail_checksum) = (0, 0, 0);
@@ -230,7 +243,7 @@ impl Pass<'_> {
         };
         publish.spans.extend(emptied);
         publish.spans.sort_by_key(|span| (span.partition, span.first));
-        Ok(Some(Compacted { publish, dropped, held }))
+        Ok(ControlFlow::Continue(Compacted { publish: Some(publish), dropped, held }))
     }
 
     /// What the state is told once all files are published.

@@ -248,24 +248,17 @@ impl KeyCompactor {
 
     async fn compact(&self, plan: &Plan) -> Result<KeysDone, RewriteError> {
         let work = Work::Topic(plan.topic);
-        if self.claims.claim(&self.metastore, work).await?.is_break() {
-            return Ok(KeysDone::InPart);
-        }
-        let mut claimed = Instant::now();
+        let Some(claim) = self.claims.hold(&self.metastore, work).await? else { return Ok(KeysDone::InPart) };
         let cluster = self.metastore.read(State::cluster).expect("a member of a cluster has one");
         let shelf = Shelf { store: &self.store, requests: &self.requests, cpu: &self.cpu };
-        let pass = Pass { plan, cluster, ids: &self.ids, shelf, config: &self.config };
-        let keys = pass.keys(&self.random).await?;
+        let pass = Pass { plan, cluster, ids: &self.ids, shelf, config: &self.config, claim: &claim };
+        let ControlFlow::Continue(keys) = pass.keys(&self.random).await? else { return Ok(KeysDone::InPart) };
         let mut held = Vec::new();
         for group in pass.groups(&keys) {
-            if claimed + self.config.rewriter.claim_timeout / 3 <= Instant::now() {
-                claimed = Instant::now();
-                if self.claims.claim(&self.metastore, work).await?.is_break() {
-                    return Ok(KeysDone::InPart);
-                }
-            }
             let boundary = self.metastore.read(State::sweep_boundary);
-            let Some(compacted) = pass.compact(&group, &keys, boundary).await? else { continue };
+            let ControlFlow::Continue(compacted) = pass.compact(&group, &keys, boundary).await? else {
+                return Ok(KeysDone::InPart);
+            };
             held.extend_from_slice(&compacted.held);
             if self.publish(compacted).await?.is_break() {
                 self.submit(vec![Command::ReleaseWork { work }]).await?;
@@ -283,6 +276,7 @@ impl KeyCompactor {
     /// Break: what the file was made from has changed.
     async fn publish(&self, compacted: Compacted) -> Result<ControlFlow<()>, RewriteError> {
         let Compacted { publish, dropped, .. } = compacted;
+        let Some(publish) = publish else { return Ok(ControlFlow::Continue(())) };
         let is_file = publish.bytes > 0;
         let outcomes = self.submit(vec![Command::PublishArchive(publish)]).await?;
         if let Some(Outcome::Refused(refusal)) = outcomes.first() {
