@@ -3,20 +3,24 @@
 use std::{path::Path, time::Duration};
 
 use bytes::Bytes;
+use ebb_agent::Environment;
 use ebb_archive::{Footer, Tail};
-use ebb_compactor::rewriter::{Done, Rewriter, RewriterConfig};
+use ebb_compactor::rewriter::{Done, KeyBacklog, KeyCompactor, KeysDone, RewriteError, Rewriter};
 use ebb_metastore::state::{ArchiveFile, ArchiveStatus, TopicInfo};
 use ebb_protocol::ids::{ArchiveId, Timestamp};
 use ebb_segment::key;
 use object_store::ObjectStoreExt;
 use serde::Serialize;
-use tokio::{io::AsyncWriteExt, time::sleep_until};
+use tokio::{
+    io::AsyncWriteExt,
+    time::{sleep, sleep_until},
+};
 
 use crate::{
     agent::environment,
-    args::{ArchiveCommand, ArchiveExportArgs, ArchiveLsArgs, ArchiveRunArgs, ArchiveStatusArgs},
+    args::{ArchiveCommand, ArchiveExportArgs, ArchiveLsArgs, ArchiveRunArgs, ArchiveStatusArgs, Rewriting},
     bucket::Opened,
-    compactor,
+    compactor::{self, Archiving},
     output::{self, Failure},
     progress::Progress,
 };
@@ -54,10 +58,25 @@ struct TopicStatus {
     waiting_bytes: u64,
     /// How long the oldest record has waited, in seconds.
     waiting_seconds: u64,
+    /// How far compaction by key has come; none where it is not done.
+    compaction: Option<Compaction>,
+}
+
+/// What of the archive is not compacted by key yet, and what is, as it is printed.
+#[derive(Debug, Serialize)]
+struct Compaction {
+    dirty_records: u64,
+    dirty_bytes: u64,
+    clean_bytes: u64,
 }
 
 impl TopicStatus {
-    fn new(topic: &TopicInfo, status: ArchiveStatus, now: Timestamp) -> Self {
+    fn new(topic: &TopicInfo, status: ArchiveStatus, backlog: Option<KeyBacklog>, now: Timestamp) -> Self {
+        let compaction = |KeyBacklog { dirty_records, dirty_bytes, clean_bytes }| Compaction {
+            dirty_records,
+            dirty_bytes,
+            clean_bytes,
+        };
         let age = status.waiting_since.map_or(0, |since| now.0.saturating_sub(since.0) / 1_000);
         Self {
             topic: topic.name.to_string(),
@@ -67,6 +86,7 @@ impl TopicStatus {
             waiting_records: status.waiting_records,
             waiting_bytes: status.waiting_bytes,
             waiting_seconds: u64::try_from(age).unwrap_or(0),
+            compaction: backlog.map(compaction),
         }
     }
 }
@@ -80,18 +100,25 @@ async fn status(args: ArchiveStatusArgs) -> Result<(), Failure> {
     let now = environment().clock.now();
     let status = |topic: &TopicInfo| {
         let status = opened.state.archive_status(topic.id)?;
-        Some(TopicStatus::new(topic, status, now))
+        let backlog = KeyBacklog::of(&opened.state, topic.id, now);
+        Some(TopicStatus::new(topic, status, backlog, now))
     };
     let all: Vec<_> = topics.iter().filter_map(status).collect();
     if args.json {
         return output::json(&all);
     }
-    output::line("topic\tfiles\trecords\tbytes\twaiting records\twaiting bytes\twaiting for")?;
+    output::line(
+        "topic\tfiles\trecords\tbytes\twaiting records\twaiting bytes\twaiting for\tdirty records\tdirty bytes",
+    )?;
     for status in all {
         let TopicStatus { topic, files, records, bytes, waiting_records, waiting_bytes, .. } = &status;
         let waited = humantime::format_duration(Duration::from_secs(status.waiting_seconds));
+        let dirty = status.compaction.as_ref().map_or_else(
+            || "-\t-".to_owned(),
+            |compaction| format!("{}\t{}", compaction.dirty_records, compaction.dirty_bytes),
+        );
         output::line(format_args!(
-            "{topic}\t{files}\t{records}\t{bytes}\t{waiting_records}\t{waiting_bytes}\t{waited}"
+            "{topic}\t{files}\t{records}\t{bytes}\t{waiting_records}\t{waiting_bytes}\t{waited}\t{dirty}"
         ))?;
     }
     Ok(())
@@ -99,28 +126,49 @@ async fn status(args: ArchiveStatusArgs) -> Result<(), Failure> {
 
 /// Requests a second that `ebb archive run` may make.
 const REQUESTS_PER_SECOND: f64 = 5_000.0;
+/// How often topics are looked at again that others compact, and the time between.
+const COMPACTION_ROUNDS_MAX: u32 = 20;
+const COMPACTION_PAUSE: Duration = Duration::from_secs(15);
 
-/// Joins the cluster, archives window after window until nothing waits, and leaves.
+/// Joins the cluster, archives window after window until nothing waits, compacts what is to be compacted by key, and
+/// leaves.
 async fn archive_now(args: ArchiveRunArgs) -> Result<(), Failure> {
     let url = args.bucket.url()?;
     let (member, storage) = compactor::join(&url).await?;
-    let environment = environment();
-    let config = RewriterConfig {
+    let Environment { clock, random } = environment();
+    let given = args.rewriting;
+    let rewriting = Rewriting {
         // Somebody waits.
-        cpu_percent_max: args.rewriting.archive_cpu_percent.unwrap_or(100),
-        requests_per_second_max: args.rewriting.archive_requests_per_second.unwrap_or(REQUESTS_PER_SECOND),
-        ..compactor::settings(&args.rewriting, &url)
+        archive_cpu_percent: given.archive_cpu_percent.or(Some(100)),
+        archive_requests_per_second: given.archive_requests_per_second.or(Some(REQUESTS_PER_SECOND)),
+        ..given
     };
-    let mut rewriter = Rewriter::new(
-        member.id(),
-        member.metastore().clone(),
-        storage.store,
-        environment.clock,
-        environment.random,
-        config,
-    );
-    let counters = rewriter.counters();
+    let metastore = member.metastore().clone();
+    let mut archiving =
+        Archiving::new(member.id(), metastore, storage.store, clock, &random, &rewriting, &url);
     let waiting = member.metastore().read(|state| state.unarchived().map(|object| object.bytes).sum());
+    let counters = archiving.rewriter.counters();
+    let done = match archive_windows(&mut archiving.rewriter, waiting).await {
+        Ok(()) => compact_topics(&mut archiving.keys).await,
+        failed => failed,
+    };
+    member.leave().await;
+    done.map_err(Failure::new)?;
+    let counts = counters.counts();
+    output::line(format_args!(
+        "archived {} records in {} files, {} bytes from {} bytes of batches",
+        counts.records, counts.files, counts.file_bytes, counts.source_bytes
+    ))?;
+    let compacted = archiving.keys.counters().counts();
+    if compacted.passes > 0 {
+        output::line(format_args!("compacted by key, {} records dropped", compacted.records_dropped))?;
+    }
+    Ok(())
+}
+
+/// Archives window after window until none of the bytes that wait is left.
+async fn archive_windows(rewriter: &mut Rewriter, waiting: u64) -> Result<(), RewriteError> {
+    let counters = rewriter.counters();
     let mut progress = Progress::bytes(Some(waiting));
     let done = loop {
         let before = counters.counts().source_bytes;
@@ -129,17 +177,32 @@ async fn archive_now(args: ArchiveRunArgs) -> Result<(), Failure> {
             Ok(Done::Nothing(None)) => break Ok(()),
             // Another compactor works on the rest: it is waited for, so that all is archived when this ends.
             Ok(Done::Nothing(Some(again))) => sleep_until(again).await,
-            Err(error) => break Err(Failure::new(error)),
+            Err(error) => break Err(error),
         }
     };
     progress.finish();
-    member.leave().await;
-    done?;
-    let counts = counters.counts();
-    output::line(format_args!(
-        "archived {} records in {} files, {} bytes from {} bytes of batches",
-        counts.records, counts.files, counts.file_bytes, counts.source_bytes
-    ))
+    done
+}
+
+/// Compacts one topic after the other until none is dirty.
+async fn compact_topics(keys: &mut KeyCompactor) -> Result<(), RewriteError> {
+    for _ in 0..COMPACTION_ROUNDS_MAX {
+        let mut in_part = false;
+        loop {
+            match keys.pass_early().await? {
+                KeysDone::Topic | KeysDone::Held => {}
+                KeysDone::InPart => in_part = true,
+                KeysDone::Nothing => break,
+            }
+        }
+        if !in_part {
+            return Ok(());
+        }
+        // Another compactor works on the rest, or has just changed it.
+        sleep(COMPACTION_PAUSE).await;
+    }
+    output::note("other compactors go on compacting topics by key; `ebb archive status` says what is left");
+    Ok(())
 }
 
 /// A file of a topic, as it is printed.

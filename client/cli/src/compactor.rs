@@ -90,15 +90,15 @@ pub(crate) fn beside(
 }
 
 /// What makes archive files, and makes them anew. All of it shares one rate of requests and one share of a core.
-struct Archiving {
-    rewriter: Rewriter,
-    keys: KeyCompactor,
+pub(crate) struct Archiving {
+    pub(crate) rewriter: Rewriter,
+    pub(crate) keys: KeyCompactor,
     merger: Merger,
 }
 
 impl Archiving {
     /// On a replica whose agent `me` is registered. `url` is that of the store.
-    fn new(
+    pub(crate) fn new(
         me: AgentId,
         metastore: Metastore,
         store: Arc<dyn ObjectStore>,
@@ -133,7 +133,7 @@ impl Archiving {
 }
 
 /// The rewriter's settings from flags, for this store.
-pub(crate) fn settings(rewriting: &Rewriting, store: &str) -> RewriterConfig {
+fn settings(rewriting: &Rewriting, store: &str) -> RewriterConfig {
     let default = RewriterConfig::default();
     // As for flushes: a request to a directory costs nothing, and there may be a thousand new objects a second.
     let requests = if is_local(store) { LOCAL_REQUESTS_PER_SECOND } else { default.requests_per_second_max };

@@ -29,7 +29,7 @@ pub use self::{
     config::RewriterConfig,
     counters::{RewriteCounters, RewriteCounts},
     error::RewriteError,
-    keys::{KeyCompactionConfig, KeyCompactor, KeyCounters, KeyCounts, KeysDone},
+    keys::{KeyBacklog, KeyCompactionConfig, KeyCompactor, KeyCounters, KeyCounts, KeysDone},
     merge::{MergeConfig, MergeCounters, MergeCounts, MergeDone, Merger},
     task::{Done, Rewriter},
 };

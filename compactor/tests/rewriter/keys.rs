@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use ebb_compactor::{
     Member,
-    rewriter::{KeyCompactionConfig, KeyCompactor, KeysDone, RewriterConfig},
+    rewriter::{KeyBacklog, KeyCompactionConfig, KeyCompactor, KeysDone, RewriterConfig},
 };
 use ebb_metastore::{command::Command, state::State};
 use ebb_protocol::{
@@ -107,6 +107,35 @@ impl Compacted {
 
 fn values(expect: &[(i64, &str)]) -> Vec<(i64, Option<String>)> {
     expect.iter().map(|(at, value)| (*at, Some((*value).to_owned()))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dirty_is_known_and_compacted_early() {
+    let compacted = Compacted::new(30).await;
+    let Compacted { world, member, topic } = &compacted;
+    configure(member, *topic, "min.cleanable.dirty.ratio", "1").await;
+    let backlog = |topic: TopicId| {
+        let now = world.now();
+        member.metastore().read(|state| KeyBacklog::of(state, topic, now))
+    };
+    compacted.send(&[(Some("a"), Some("1")), (Some("b"), Some("1"))]).await;
+    assert_eq!(backlog(*topic), Some(KeyBacklog::default()), "nothing is archived");
+    compacted.archive().await;
+    let before = backlog(*topic).expect("it is compacted");
+    assert!(before.dirty_records == 2 && before.dirty_bytes > 0 && before.clean_bytes == 0, "{before:?}");
+    let mut compactor = compacted.compactor();
+    assert_eq!(compactor.pass().await.expect("nothing is disturbed"), KeysDone::Nothing, "never enough");
+    assert_eq!(compactor.pass_early().await.expect("nothing is disturbed"), KeysDone::Topic);
+    let after = backlog(*topic).expect("it is compacted");
+    assert_eq!(after, KeyBacklog { clean_bytes: before.dirty_bytes, ..KeyBacklog::default() });
+    compacted.send(&[(Some("a"), Some("2"))]).await;
+    compacted.archive().await;
+    assert_eq!(backlog(*topic).map(|backlog| backlog.dirty_records), Some(1));
+    assert_eq!(compactor.pass_early().await.expect("nothing is disturbed"), KeysDone::Topic);
+    assert_eq!(compacted.values().await, values(&[(1, "1"), (2, "2")]));
+    assert_eq!(compactor.pass_early().await.expect("nothing is disturbed"), KeysDone::Nothing);
+    configure(member, *topic, "cleanup.policy", "delete").await;
+    assert_eq!(backlog(*topic), None, "it is not compacted any more");
 }
 
 #[tokio::test(start_paused = true)]

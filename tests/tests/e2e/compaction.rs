@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use ebb_tests::e2e::{ebb::Ebb, foreign::Kcat};
+use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 /// How long archiving and compacting may take.
@@ -76,5 +77,37 @@ async fn a_compacted_topic_keeps_the_latest_of_each_key() {
         sdk.text().lines().filter(|line| !line.starts_with("more")).map(|line| line.replace('\t', "="));
     assert_eq!(pairs.collect::<Vec<_>>(), expected.into_iter().map(|(_, pair)| pair).collect::<Vec<_>>());
     drop(server);
+    ebb.fsck();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_is_compacted_at_once_when_somebody_asks() {
+    let test = "compaction by key, at once";
+    let Some(ebb) = Ebb::find(test) else { return };
+    let mut server = ebb.dev(&["--archive-window-age", "1h"]).await;
+    let words = ["topic", "create", "compacted", "--config", "cleanup.policy=compact"];
+    let _ = server.run(&words, b"").ok();
+    let produce = |lines: &[u8]| {
+        let _ = server.run(&["produce", "compacted", "--key-separator", ":"], lines).ok();
+    };
+    let (data, store) = (ebb.data(), ["archive", "status", "compacted", "--json"]);
+    let bucket = ["--data-dir", data.to_str().expect("a plain name")];
+    let dirty = || {
+        let status = ebb.run(&[&store[..], &bucket].concat(), b"").ok();
+        let status: Value = serde_json::from_str(status.text()).expect("JSON");
+        (status[0]["compaction"]["dirty_records"].clone(), status[0]["records"].clone())
+    };
+    produce(b"a:1\nb:1\na:2\n");
+    assert_eq!(dirty(), (0.into(), 0.into()), "nothing is archived yet");
+    let archive = || ebb.run(&[&["archive", "run"][..], &bucket].concat(), b"").ok();
+    let ran = archive();
+    assert!(ran.text().starts_with("archived 3 records in "), "{}", ran.text());
+    assert!(ran.text().ends_with("compacted by key, 1 records dropped\n"), "{}", ran.text());
+    assert_eq!(dirty(), (0.into(), 2.into()));
+    produce(b"b:2\n");
+    let _ = archive();
+    let words = ["consume", "compacted", "--from", "beginning", "--exit-at-end", "--format", "kv"];
+    assert_eq!(server.run(&words, b"").ok().text(), "a\t2\nb\t2\n");
+    server.kill();
     ebb.fsck();
 }

@@ -17,9 +17,9 @@ pub(crate) struct ArchiveArgs {
 /// What `ebb archive` can do. It works on the bucket itself, whether or not an agent runs.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ArchiveCommand {
-    /// Says how far the archive is behind, and how large it is
+    /// Says how far the archive is behind, how large it is, and how much of it is to be compacted by key
     Status(ArchiveStatusArgs),
-    /// Archives now what there is, without waiting for size or age
+    /// Archives now what there is, without waiting for size or age, and compacts what is to be compacted by key
     Run(ArchiveRunArgs),
     /// Lists the files of a topic
     Ls(ArchiveLsArgs),

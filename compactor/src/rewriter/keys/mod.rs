@@ -8,10 +8,14 @@
 //! A tombstone stays until readers have had `delete.retention.ms` to see it, counted from when what it hides was gone.
 //! The state keeps that time for a topic: one mark at a time, so that no pass puts off what waits.
 
+mod backlog;
 mod filter;
 mod pass;
 mod plan;
 mod table;
 mod task;
 
-pub use self::task::{KeyCompactionConfig, KeyCompactor, KeyCounters, KeyCounts, KeysDone};
+pub use self::{
+    backlog::KeyBacklog,
+    task::{KeyCompactionConfig, KeyCompactor, KeyCounters, KeyCounts, KeysDone},
+};

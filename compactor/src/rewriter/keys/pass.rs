@@ -87,8 +87,7 @@ struct Ahead<'a> {
 
 impl<'a> Ahead<'a> {
     fn new(part: &'a Part) -> Self {
-        let is_dirty = |row: &&BatchCoordinates| row.last >= part.dirty.start && row.base < part.dirty.end;
-        Self { part, rows: part.rows.iter().map(|(_, row)| row).filter(is_dirty).copied().collect() }
+        Self { part, rows: part.dirty_rows().copied().collect() }
     }
 
     /// The next row, if it lies in this file.

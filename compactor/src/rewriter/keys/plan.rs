@@ -96,6 +96,14 @@ impl Plan {
     }
 }
 
+impl Part {
+    /// Its rows with offsets that are to be compacted.
+    pub(super) fn dirty_rows(&self) -> impl Iterator<Item = &BatchCoordinates> {
+        let is_dirty = |row: &&BatchCoordinates| row.last >= self.dirty.start && row.base < self.dirty.end;
+        self.rows.iter().map(|(_, row)| row).filter(is_dirty)
+    }
+}
+
 impl Dirt {
     /// Whether a pass is due: when enough is dirty (`min.cleanable.dirty.ratio`), or some of it for too long
     /// (`max.compaction.lag.ms`, KIP-354).

@@ -71,6 +71,8 @@ pub enum KeysDone {
     Topic,
     /// A topic had changed meanwhile, or another compactor works on it; what was published so far stays.
     InPart,
+    /// A topic was gone through, and no more of it is clean than before: it has batches that nobody can read.
+    Held,
     /// Nothing is due.
     Nothing,
 }
@@ -182,7 +184,7 @@ impl KeyCompactor {
         loop {
             match self.pass().await {
                 Ok(KeysDone::Topic) => continue,
-                Ok(KeysDone::InPart | KeysDone::Nothing) => {}
+                Ok(KeysDone::InPart | KeysDone::Held | KeysDone::Nothing) => {}
                 Err(error) if error.is_final() => return,
                 Err(_) => {}
             }
@@ -195,7 +197,19 @@ impl KeyCompactor {
     /// # Errors
     /// Any [`RewriteError`], for that topic. What was published before stays.
     pub async fn pass(&mut self) -> Result<KeysDone, RewriteError> {
-        let Some(plan) = self.due() else { return Ok(KeysDone::Nothing) };
+        self.next(false).await
+    }
+
+    /// As [`Self::pass`], for a topic of which anything at all is dirty.
+    ///
+    /// # Errors
+    /// As those of [`Self::pass`].
+    pub async fn pass_early(&mut self) -> Result<KeysDone, RewriteError> {
+        self.next(true).await
+    }
+
+    async fn next(&mut self, early: bool) -> Result<KeysDone, RewriteError> {
+        let Some(plan) = self.due(early) else { return Ok(KeysDone::Nothing) };
         let topic = plan.topic;
         let done = self.compact(&plan).await;
         match &done {
@@ -223,8 +237,8 @@ impl KeyCompactor {
         self.waiting.insert(topic, Instant::now() + pause);
     }
 
-    /// The plan of the topic that is due.
-    fn due(&mut self) -> Option<Plan> {
+    /// The plan of the topic that is due; with `early`, of any that is dirty.
+    fn due(&mut self, early: bool) -> Option<Plan> {
         let (now, wall) = (Instant::now(), self.clock.now());
         self.waiting.retain(|_, until| now < *until);
         let claims = &mut self.claims;
@@ -238,7 +252,7 @@ impl KeyCompactor {
             let found = self.metastore.read(|state| {
                 let plan = Plan::new(state, topic.id, wall)?;
                 let dirt = plan.dirt();
-                let is_due = dirt.is_due(state.settings(topic.id)?, wall);
+                let is_due = dirt.is_due(state.settings(topic.id)?, wall) || early && dirt.dirty_bytes > 0;
                 is_due.then_some((dirt.dirty_bytes, plan))
             });
             due = due.into_iter().chain(found).max_by_key(|(dirty_bytes, _)| *dirty_bytes);
@@ -270,7 +284,11 @@ impl KeyCompactor {
         let commands = vec![Command::RecordCompaction(record), Command::ReleaseWork { work }];
         let outcomes = self.submit(commands).await?;
         let is_recorded = outcomes.first().is_some_and(|outcome| *outcome == Outcome::Done);
-        Ok(if is_recorded && went_on { KeysDone::Topic } else { KeysDone::InPart })
+        Ok(match (is_recorded, went_on) {
+            (false, _) => KeysDone::InPart,
+            (true, false) => KeysDone::Held,
+            (true, true) => KeysDone::Topic,
+        })
     }
 
     /// Break: what the file was made from has changed.
