@@ -8,4 +8,5 @@ mod error;
 pub mod format;
 pub mod key;
 pub mod open;
+pub mod parts;
 pub mod store;

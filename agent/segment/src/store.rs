@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 pub use crate::error::StoreError;
-use crate::{format::Segment, key};
+use crate::{format::Segment, key, parts::PutInParts};
 
 /// Settings of the store. Plain data.
 #[derive(Clone, Debug)]
@@ -85,6 +85,20 @@ impl SegmentStore {
             Ok(())
         })
         .await
+    }
+
+    /// Begins to put an object part by part, under a key that nobody else uses for other bytes. An attempt to put a part
+    /// is not made again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn put_in_parts(&self, key: &Path) -> Result<PutInParts, StoreError> {
+        let begun = self
+            .with_retries(|| async {
+                self.store.put_multipart(key).await.map_err(|error| StoreError::from_store(&error))
+            })
+            .await?;
+        Ok(PutInParts::new(begun, self.config.attempt_deadline))
     }
 
     /// Reads a range of an object; exactly as many bytes as asked for.

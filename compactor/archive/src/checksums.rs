@@ -23,16 +23,23 @@ pub struct Tail {
 }
 
 /// Checksums of the blocks of a file's data.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Checksums {
     data_bytes: u64,
     blocks: Vec<u32>,
 }
 
 impl Checksums {
-    /// Of a file's data.
-    pub(crate) fn of(data: &[u8]) -> Self {
-        Self { data_bytes: data.len() as u64, blocks: blocks_of(data).collect() }
+    /// Takes up the next of a file's data.
+    pub(crate) fn add(&mut self, data: &[u8]) {
+        let begun = usize::try_from(self.data_bytes % BLOCK_BYTES).unwrap_or(0);
+        let missing = if begun == 0 { 0 } else { data.len().min(BLOCK - begun) };
+        let (head, rest) = data.split_at(missing);
+        if let Some(last) = self.blocks.last_mut() {
+            *last = crc32c::crc32c_append(*last, head);
+        }
+        self.blocks.extend(blocks_of(rest));
+        self.data_bytes += data.len() as u64;
     }
 
     /// As the footer keeps them: base64 of the checksums, each in four bytes, the highest first.
@@ -103,13 +110,29 @@ mod tests {
 
     const DATA_BYTES: u64 = 3 * BLOCK_BYTES + 100;
 
+    fn sums(data: &[u8]) -> Checksums {
+        let mut sums = Checksums::default();
+        sums.add(data);
+        sums
+    }
+
+    #[test]
+    fn data_may_come_in_any_pieces() {
+        let data = data();
+        for pieces in [1, 100, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK + 7] {
+            let mut sums = Checksums::default();
+            data.chunks(pieces).for_each(|piece| sums.add(piece));
+            assert_eq!(sums, self::sums(&data), "pieces of {pieces} bytes");
+        }
+    }
+
     fn data() -> Vec<u8> {
         (0..DATA_BYTES).map(|n| u8::try_from(n % 251).expect("below 251")).collect()
     }
 
     #[test]
     fn they_are_read_as_they_were_written() {
-        let sums = Checksums::of(&data());
+        let sums = sums(&data());
         assert_eq!(Checksums::decode(&sums.encode(), DATA_BYTES), Some(sums.clone()));
         assert_eq!(Checksums::decode(&sums.encode(), DATA_BYTES + BLOCK_BYTES), None, "a block is missing");
         assert_eq!(Checksums::decode("no base64", DATA_BYTES), None);
@@ -117,7 +140,7 @@ mod tests {
 
     #[test]
     fn ranges_grow_to_whole_blocks() {
-        let sums = Checksums::of(&data());
+        let sums = sums(&data());
         let check = |ranges: &[(u64, u64)], expected: &[(u64, u64)]| {
             let ranges: Vec<_> = ranges.iter().map(|(start, end)| *start..*end).collect();
             let wide: Vec<_> = sums.widen(&ranges).iter().map(|range| (range.start, range.end)).collect();
@@ -133,7 +156,7 @@ mod tests {
     #[test]
     fn one_bit_is_noticed() {
         let data = data();
-        let sums = Checksums::of(&data);
+        let sums = sums(&data);
         let range = BLOCK_BYTES..DATA_BYTES;
         let bytes = Bytes::copy_from_slice(&data[BLOCK..]);
         assert!(sums.hold(&range, &bytes));

@@ -121,8 +121,10 @@ pub struct Span {
 /// A file that was written.
 #[derive(Debug)]
 pub struct Archive {
-    /// Its bytes.
+    /// Its bytes, from the first that [`ArchiveWriter::take`] has not taken.
     pub bytes: Vec<u8>,
+    /// How many bytes it has in all.
+    pub file_bytes: u64,
     /// What it holds, by partition, in order.
     pub spans: Vec<Span>,
     /// How many rows it has.
@@ -131,7 +133,7 @@ pub struct Archive {
     pub tail: Tail,
 }
 
-/// Writes one archive file into memory.
+/// Writes one archive file into memory, from which it can be taken piece by piece.
 #[derive(Debug)]
 pub struct ArchiveWriter {
     writer: ArrowWriter<Vec<u8>>,
@@ -140,6 +142,9 @@ pub struct ArchiveWriter {
     /// What the rows of the open row group take before compression, roughly, in bytes.
     uncompressed_bytes: usize,
     spans: Vec<Span>,
+    /// The bytes that were taken out.
+    taken: u64,
+    checksums: Checksums,
     /// What comes next begins a span, whatever its partition.
     span_ended: bool,
     rows_written: u64,
@@ -159,6 +164,8 @@ impl ArchiveWriter {
             row_group_bytes: settings.row_group_bytes,
             uncompressed_bytes: 0,
             spans: Vec::new(),
+            taken: 0,
+            checksums: Checksums::default(),
             span_ended: false,
             rows_written: 0,
         })
@@ -198,6 +205,19 @@ impl ArchiveWriter {
         self.writer.bytes_written() + self.writer.in_progress_size()
     }
 
+    /// Takes out the row groups that are finished, so that nobody has to hold a large file in memory: the next bytes of
+    /// the file.
+    ///
+    /// # Errors
+    /// The encoders' errors.
+    pub fn take(&mut self) -> Result<Vec<u8>, WriteError> {
+        self.writer.sync().map_err(ParquetError::from)?;
+        let bytes = std::mem::take(self.writer.inner_mut());
+        self.checksums.add(&bytes);
+        self.taken += bytes.len() as u64;
+        Ok(bytes)
+    }
+
     /// Ends the file.
     ///
     /// # Errors
@@ -206,13 +226,15 @@ impl ArchiveWriter {
         self.end_row_group()?;
         self.writer.sync().map_err(ParquetError::from)?;
         let data = self.writer.inner();
-        let (data_bytes, checksums) = (data.len(), Checksums::of(data).encode());
+        self.checksums.add(data);
+        let (data_bytes, checksums) = (data.len(), self.checksums.encode());
         self.writer.append_key_value_metadata(KeyValue::new(KEY_CHECKSUMS.to_owned(), checksums));
         let bytes = self.writer.into_inner()?;
         let tail = bytes.get(data_bytes..).unwrap_or_default();
         let tail_bytes = u32::try_from(tail.len()).map_err(|_| WriteError::Tail { bytes: tail.len() })?;
         let tail = Tail { bytes: tail_bytes, checksum: crc32c::crc32c(tail) };
-        Ok(Archive { bytes, spans: self.spans, rows: self.rows_written, tail })
+        let file_bytes = self.taken + bytes.len() as u64;
+        Ok(Archive { bytes, file_bytes, spans: self.spans, rows: self.rows_written, tail })
     }
 
     fn begin_span(&mut self, partition: PartitionIndex, batch: &RecordBatch) -> Result<(), WriteError> {

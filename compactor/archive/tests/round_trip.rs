@@ -38,6 +38,40 @@ fn write(settings: Settings, batches: &[(PartitionIndex, RecordBatch)]) -> Archi
     writer.finish().expect("the file can be written")
 }
 
+#[test]
+fn a_file_is_the_same_when_it_is_taken_piece_by_piece() {
+    let mut batches = Vec::new();
+    for number in 0..200_u32 {
+        let mut builder = BatchBuilder::default();
+        let value = number.to_string().repeat(300);
+        builder.append(Timestamp(number.into()), None, Some(value.as_bytes()), &[]).expect("a small record");
+        let batch = builder.finish(Compression::None, None).expect("there is a record");
+        batches.push((PartitionIndex(0), batch.at(Offset(number.into()), LeaderEpoch(0))));
+    }
+    let settings = Settings { codec: ebb_archive::Codec::None, ..SMALL };
+    let whole = write(settings, &batches);
+    assert_eq!(whole.file_bytes, whole.bytes.len() as u64);
+    for every in [1, 7, 50] {
+        let mut writer = ArchiveWriter::new(IDENTITY, settings).expect("the settings are known");
+        let mut taken = Vec::new();
+        for (count, (partition, batch)) in batches.iter().enumerate() {
+            writer.append(*partition, batch).expect("batches are in order");
+            if count % every == 0 {
+                writer.end_span();
+                taken.extend(writer.take().expect("memory does not fail"));
+            }
+        }
+        let archive = writer.finish().expect("the file can be written");
+        assert!(taken.len() > 1_000, "{} bytes", taken.len());
+        assert!(archive.file_bytes > archive.bytes.len() as u64);
+        taken.extend(&archive.bytes);
+        assert_eq!(taken.len() as u64, archive.file_bytes);
+        let footer = footer(&Archive { bytes: taken.clone(), ..archive });
+        let back = read(&Bytes::from(taken), &footer, 0, 0..i64::MAX, u64::MAX);
+        assert!(back.iter().eq(batches.iter().map(|(_, batch)| batch)), "taken after each {every}");
+    }
+}
+
 fn slice(file: &Bytes, range: &Range<u64>) -> Bytes {
     file.slice(usize::try_from(range.start).expect("small")..usize::try_from(range.end).expect("small"))
 }

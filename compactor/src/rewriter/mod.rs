@@ -22,6 +22,7 @@ mod read;
 mod shelf;
 mod source;
 mod task;
+mod upload;
 mod verify;
 mod window;
 

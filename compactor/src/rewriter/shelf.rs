@@ -40,13 +40,29 @@ impl Shelf<'_> {
         self,
         topic: TopicId,
         id: ArchiveId,
-        archive: Archive,
+        mut archive: Archive,
         pieces: &[Piece],
     ) -> Result<PublishArchive, RewriteError> {
         let key = key::archive_key(topic, id);
-        let bytes = archive.bytes.len() as u64;
+        let payload = PutPayload::from_bytes(Bytes::from(std::mem::take(&mut archive.bytes)));
         self.requests.turn().await;
-        self.store.put_object(&key, PutPayload::from_bytes(Bytes::from(archive.bytes))).await?;
+        self.store.put_object(&key, payload).await?;
+        self.publish(topic, id, &archive, pieces).await
+    }
+
+    /// Reads a file back that is in the store, and gives the command that publishes it.
+    ///
+    /// # Errors
+    /// As [`Self::put`].
+    pub(super) async fn publish(
+        self,
+        topic: TopicId,
+        id: ArchiveId,
+        archive: &Archive,
+        pieces: &[Piece],
+    ) -> Result<PublishArchive, RewriteError> {
+        let key = key::archive_key(topic, id);
+        let bytes = archive.file_bytes;
         let written = Written { topic, key: &key, bytes, tail: archive.tail, spans: &archive.spans };
         let footer = match verify(&written, self.store, self.requests, self.cpu).await {
             Err(error) if error.is_damage() => verify(&written, self.store, self.requests, self.cpu).await?,

@@ -13,7 +13,7 @@ use ebb_metastore::{
     state::State,
 };
 use ebb_protocol::{
-    batch::RecordBatch,
+    batch::{BatchBuilder, Compression, RecordBatch},
     ids::{Offset, PartitionIndex, TopicId},
 };
 use ebb_segment::key;
@@ -181,6 +181,26 @@ async fn a_file_that_is_damaged_is_not_merged_and_other_topics_are() {
     assert_eq!(merger.pass().await.expect("it waits"), MergeDone::Nothing);
     let claims = quiet.member.metastore().read(|state| state.claims().count());
     assert_eq!(claims, 0, "nobody waits for what is not done");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_large_file_goes_into_the_store_in_parts() {
+    let quiet = Quiet::new(65).await;
+    for _ in 0..12 {
+        let noise: Vec<u8> = (0..200_000).flat_map(|_| quiet.world.random.next_u64().to_be_bytes()).collect();
+        let mut builder = BatchBuilder::default();
+        builder.append(quiet.world.now(), None, Some(&noise), &[]).expect("it fits");
+        let batch = builder.finish(Compression::None, None).expect("there is a record");
+        quiet.world.commit_batch(&quiet.member, quiet.topic, batch).await;
+        quiet.archive(1).await;
+    }
+    let before = quiet.files();
+    assert_eq!(quiet.pass().await, MergeDone::Files);
+    assert_eq!((before, quiet.files()), (12, 1));
+    let bytes = |state: &State| state.table(quiet.topic)?.files().map(|(_, file)| file.bytes).max();
+    let bytes = quiet.member.metastore().read(bytes).expect("there is a file");
+    assert!(bytes > 18 << 20, "{bytes} bytes are more than a part");
+    assert!(quiet.world.all_archived(&quiet.member, quiet.topic).await);
 }
 
 /// What there is of each partition, compared with what was sent to it.

@@ -97,3 +97,22 @@ async fn an_answer_cut_short_is_asked_for_again() {
     assert_eq!(store.get(&key, ByteRange { start: 2, len: 5 }).await.expect("the fourth answer"), "23456");
     assert_eq!(store.retries(), 3);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_object_in_parts_is_there_when_it_is_complete_and_not_before() {
+    let (store, counted) = store(&[]);
+    let (whole, given_up) = (Path::from("whole"), Path::from("given-up"));
+    let parts: Vec<Bytes> = (0..3).map(|part| Bytes::from(vec![part; 100])).collect();
+    let mut put = store.put_in_parts(&whole).await.expect("the store works");
+    let mut other = store.put_in_parts(&given_up).await.expect("the store works");
+    for part in &parts {
+        put.put(part.clone()).await.expect("the store works");
+        other.put(part.clone()).await.expect("the store works");
+    }
+    assert!(counted.get(&whole).await.is_err(), "nobody sees a part");
+    put.complete().await.expect("the store works");
+    other.give_up().await;
+    let stored = counted.get(&whole).await.expect("it is complete").bytes().await.expect("it is sound");
+    assert_eq!(stored, parts.concat());
+    assert!(counted.get(&given_up).await.is_err());
+}

@@ -108,7 +108,7 @@ pub(crate) struct Rewriting {
     /// Requests a second that archiving may make [default: 100; 5000 for a store in a directory and for `ebb archive run`]
     #[arg(long, env = "EBB_ARCHIVE_REQUESTS_PER_SECOND", value_name = "RATE")]
     pub(crate) archive_requests_per_second: Option<f64>,
-    /// Small files of a topic are merged up to this size, 0 for not at all [default: 128MiB]
+    /// Small files of a topic are merged up to this size, 0 for not at all [default: 512MiB]
     #[arg(long, env = "EBB_ARCHIVE_FILE_BYTES", value_name = "SIZE")]
     pub(crate) archive_file_bytes: Option<ByteSize>,
     /// Memory for the keys of a topic that is compacted; more keys take several passes [default: 128MiB]

@@ -13,7 +13,7 @@ const GROWTH_MIN: u64 = 8;
 /// Files that one new file is made of.
 const FILES_PER_MERGE_MAX: usize = 256;
 /// What the files that are read at once hold in memory, in bytes, as far as it can be told before.
-const HELD_BYTES_MAX: u64 = 256 << 20;
+const HELD_BYTES_MAX: u64 = 128 << 20;
 /// A footer takes about this many times its size in memory.
 const FOOTER_RATIO: u64 = 2;
 /// Records stay for about this part of their retention longer than they have to, because others of their file are younger.

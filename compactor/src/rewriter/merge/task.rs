@@ -46,8 +46,8 @@ pub struct MergeConfig {
     pub rewriter: RewriterConfig,
     /// The time between two looks at the topics.
     pub check_interval: Duration,
-    /// Files are merged up to this size, in bytes; with 0 not at all. A topic's `segment.bytes` may be less. A file is in
-    /// memory while it is written.
+    /// Files are merged up to this size, in bytes; with 0 not at all. A topic's `segment.bytes` may be less. What a
+    /// file takes in memory while it is written does not depend on it.
     pub file_bytes: u64,
 }
 
@@ -56,7 +56,7 @@ impl Default for MergeConfig {
         Self {
             rewriter: RewriterConfig::default(),
             check_interval: Duration::from_secs(15),
-            file_bytes: 128 << 20,
+            file_bytes: 512 << 20,
         }
     }
 }

@@ -12,6 +12,7 @@ use ebb_metastore::{
     state::BatchCoordinates,
 };
 use ebb_protocol::ids::{ArchiveId, ClusterId, Offset, PartitionIndex};
+use ebb_segment::key;
 use futures::{StreamExt, TryStreamExt, stream};
 
 use super::plan::Plan;
@@ -20,6 +21,7 @@ use crate::rewriter::{
     error::RewriteError,
     shelf::{Piece, Shelf},
     source::{FileFacts, Source},
+    upload::Upload,
 };
 
 /// What it takes to merge files.
@@ -33,14 +35,14 @@ pub(super) struct Merging<'a> {
 
 impl Merging<'_> {
     /// Writes all rows that are in the files into a new one, and puts it into the store. `renew` is called between
-    /// partitions. `None` when it breaks off, or nothing is there any more.
+    /// rows. `None` when it breaks off, or nothing is there any more.
     ///
     /// # Errors
     /// When a file cannot be read, written, or read back, or does not have the rows that it should.
     pub(super) async fn write<F>(
         &self,
         id: ArchiveId,
-        mut renew: impl FnMut() -> F,
+        renew: impl FnMut() -> F,
     ) -> Result<Option<PublishArchive>, RewriteError>
     where
         F: Future<Output = Result<ControlFlow<()>, RewriteError>>,
@@ -48,23 +50,47 @@ impl Merging<'_> {
         let topic = self.plan.topic;
         let failed = |error| RewriteError::Write { topic, error };
         let pieces = self.pieces();
-        let mut sources = self.open(&pieces).await?;
-        let identity = Identity { cluster: self.cluster, topic, object: id };
-        let mut writer = ArchiveWriter::new(identity, self.config.layout).map_err(failed)?;
-        for piece in &pieces {
-            if renew().await?.is_break() {
-                return Ok(None);
-            }
-            writer.end_span();
-            for row in &piece.rows {
-                self.copy(piece.partition, row, &mut sources, &mut writer).await?;
-            }
-        }
         if pieces.is_empty() {
             return Ok(None);
         }
+        let identity = Identity { cluster: self.cluster, topic, object: id };
+        let mut writer = ArchiveWriter::new(identity, self.config.layout).map_err(failed)?;
+        let mut upload = Upload::new(key::archive_key(topic, id), self.shelf);
+        let filled = self.fill(&pieces, &mut writer, &mut upload, renew).await;
+        if !matches!(filled, Ok(ControlFlow::Continue(()))) {
+            upload.give_up().await;
+            return filled.map(|_| None);
+        }
         let archive = writer.finish().map_err(failed)?;
-        self.shelf.put(topic, id, archive, &pieces).await.map(Some)
+        upload.finish(&archive.bytes).await?;
+        self.shelf.publish(topic, id, &archive, &pieces).await.map(Some)
+    }
+
+    /// Copies all rows, and puts what is finished of the new file.
+    async fn fill<F>(
+        &self,
+        pieces: &[Piece],
+        writer: &mut ArchiveWriter,
+        upload: &mut Upload<'_>,
+        mut renew: impl FnMut() -> F,
+    ) -> Result<ControlFlow<()>, RewriteError>
+    where
+        F: Future<Output = Result<ControlFlow<()>, RewriteError>>,
+    {
+        let topic = self.plan.topic;
+        let mut sources = self.open(pieces).await?;
+        for piece in pieces {
+            writer.end_span();
+            for row in &piece.rows {
+                if renew().await?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                self.copy(piece.partition, row, &mut sources, writer).await?;
+                let finished = writer.take().map_err(|error| RewriteError::Write { topic, error })?;
+                upload.push(&finished).await?;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The rows of the files as they are now, those next to each other together.
