@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use ebb_compactor::{
     Member,
+    retention::RetentionConfig,
     rewriter::{KeyBacklog, KeyCompactionConfig, KeyCompactor, KeysDone, RewriterConfig},
 };
 use ebb_metastore::{command::Command, state::State};
@@ -262,6 +263,67 @@ async fn batches_that_are_kept_whole_lose_records_too() {
     let found = topic.world.archived(&topic.member, topic.topic).await;
     let kept = &found[&(topic.topic, FIRST)][0];
     assert_eq!((kept.compression(), kept.record_count()), (Compression::Zstd, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_too_young_does_not_make_what_is_clean_dirty() {
+    let topic = Compacted::new(46).await;
+    configure(&topic.member, topic.topic, "min.compaction.lag.ms", "60000").await;
+    let other = PartitionIndex(1);
+    let send = async |records: &[(Option<&str>, Option<&str>)]| {
+        let batch = batch(&topic.world, records);
+        topic.world.commit_batch_to(&topic.member, topic.topic, other, batch).await;
+    };
+    let pair = [(Some("a"), Some("1")), (Some("a"), Some("2"))];
+    topic.send(&pair).await;
+    send(&pair).await;
+    topic.archive().await;
+    let mut compactor = topic.compactor();
+    sleep(SECOND * 61).await;
+    assert_eq!(compactor.pass().await.expect("nothing is disturbed"), KeysDone::Topic);
+    // The next file is old enough in one partition, and too young in the other.
+    topic.send(&pair).await;
+    sleep(SECOND * 30).await;
+    send(&pair).await;
+    topic.archive().await;
+    sleep(SECOND * 31).await;
+    assert_eq!(compactor.pass().await.expect("nothing is disturbed"), KeysDone::Topic);
+    assert_eq!(topic.values().await, values(&[(3, "2")]));
+    assert_eq!(compactor.pass().await.expect("nothing is disturbed"), KeysDone::Nothing);
+    sleep(SECOND * 30).await;
+    assert_eq!(compactor.pass().await.expect("nothing is disturbed"), KeysDone::Topic);
+    let found = topic.world.archived(&topic.member, topic.topic).await;
+    assert_eq!(records(&found[&(topic.topic, other)]).len(), 1);
+    assert_eq!(topic.files(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn records_of_a_topic_with_both_policies_go_when_they_are_too_old() {
+    const RETENTION_MS: i64 = 100_000;
+    let topic = Compacted::new(47).await;
+    configure(&topic.member, topic.topic, "cleanup.policy", "compact,delete").await;
+    configure(&topic.member, topic.topic, "retention.ms", &RETENTION_MS.to_string()).await;
+    let retention = topic.world.retention(&topic.member, RetentionConfig::default());
+    let mut compactor = topic.compactor();
+    let mut sent_at = Vec::new();
+    for number in 0..100 {
+        sent_at.push(topic.world.now());
+        topic.send(&[(Some(&format!("k{number}")), Some("1"))]).await;
+        topic.archive().await;
+        compactor.pass().await.expect("nothing is disturbed");
+        retention.pass().await.expect("nothing is disturbed");
+        let head = topic.member.metastore().read(|state| state.head(topic.topic, FIRST)).expect("it exists");
+        let first = sent_at[usize::try_from(head.log_start.0).expect("no offset is negative")];
+        let age = topic.world.now().0 - first.0;
+        assert!(age <= RETENTION_MS * 12 / 10, "after {number} records the first is {age} ms old");
+        sleep(SECOND * 3).await;
+    }
+    let rows = topic
+        .member
+        .metastore()
+        .read(|state| state.find(topic.topic, FIRST, Offset(0), u64::MAX, usize::MAX).len());
+    assert!((5..30).contains(&rows), "{rows} rows for a hundred seconds");
+    assert_eq!(topic.files(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -122,8 +122,19 @@ impl World {
         topic: TopicId,
         batch: RecordBatch,
     ) -> SegmentId {
+        self.commit_batch_to(member, topic, PartitionIndex(0), batch).await
+    }
+
+    /// The same to any partition.
+    pub(crate) async fn commit_batch_to(
+        &self,
+        member: &Member,
+        topic: TopicId,
+        partition: PartitionIndex,
+        batch: RecordBatch,
+    ) -> SegmentId {
         let cluster = member.metastore().read(State::cluster).expect("it was founded");
-        let batches = [(topic, PartitionIndex(0), batch)];
+        let batches = [(topic, partition, batch)];
         self.put(member, format::build(cluster, self.ids.segment(), &batches).0).await
     }
 

@@ -27,7 +27,7 @@ use ebb_segment::store::StoreError;
 
 use super::{
     filter::{Dropped, Filter},
-    plan::{Part, Plan},
+    plan::{Grain, Part, Plan},
     table::KeyTable,
     task::KeyCompactionConfig,
 };
@@ -223,7 +223,7 @@ impl Pass<'_> {
             sources.insert(*file, self.open(*file).await?);
         }
         for part in &self.plan.parts {
-            for piece in pieces(part, group) {
+            for piece in pieces(part, group, self.plan.grain) {
                 if self.claim.renew().await?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
@@ -318,15 +318,21 @@ fn note(table: &mut KeyTable, part: &Part, found: &Found) -> Option<Offset> {
     dirty.find(has_no_room).map(|record| record.offset)
 }
 
-/// The rows of a partition that lie in a group of files, those next to each other together.
-fn pieces(part: &Part, group: &BTreeSet<ArchiveId>) -> Vec<Piece> {
+/// The rows of a partition that lie in a group of files, those next to each other together as far as the grain allows.
+/// What is too young to be compacted stays by itself: it would make all of its row too young.
+fn pieces(part: &Part, group: &BTreeSet<ArchiveId>, grain: Grain) -> Vec<Piece> {
     let in_group =
         |row: &BatchCoordinates| matches!(row.object, ObjectRef::Archive(id) if group.contains(&id));
     let mut pieces: Vec<Piece> = Vec::new();
     let mut last = None;
     for (place, row) in part.rows.iter().filter(|(_, row)| in_group(row)) {
         let follows = last.is_some_and(|last: usize| last + 1 == *place);
-        match pieces.last_mut().filter(|_| follows) {
+        let is_young = |row: &BatchCoordinates| row.base >= part.dirty.end;
+        let goes_on = |piece: &&mut Piece| {
+            let same_age = piece.rows.last().is_some_and(|last| is_young(last) == is_young(row));
+            follows && same_age && grain.allows(&piece.rows, row)
+        };
+        match pieces.last_mut().filter(goes_on) {
             Some(piece) => piece.rows.push(*row),
             None => pieces.push(Piece { partition: part.partition, rows: vec![*row] }),
         }

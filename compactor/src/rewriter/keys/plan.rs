@@ -10,6 +10,9 @@ use ebb_protocol::ids::{ArchiveId, Offset, PartitionIndex, Timestamp, TopicId};
 
 use crate::rewriter::source::FileFacts;
 
+/// Records stay for about this part of their retention longer than they have to, because others of their row are younger.
+const LATE_PART: i64 = 10;
+
 /// A topic as it is before a pass.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -17,8 +20,20 @@ pub(super) struct Plan {
     /// Those with records in archive files, by their index.
     pub(super) parts: Vec<Part>,
     pub(super) files: BTreeMap<ArchiveId, FileFacts>,
+    pub(super) grain: Grain,
     /// Whether tombstones begin to count their time with this pass: those that did before are ripe, or there are none.
     pub(super) mark: bool,
+}
+
+/// How much may become one row. A row goes from the log as a whole, so with `delete` in `cleanup.policy` too it must not
+/// hold back too much: a topic whose files all became one again and again would never lose a record to retention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Grain {
+    /// Bytes, before anything is dropped.
+    bytes_max: u64,
+    /// Rows whose largest timestamps lie in the same period of so many milliseconds may become one. Of what did already
+    /// only the largest timestamp is known: a mere distance would grow from pass to pass.
+    period_ms: i64,
 }
 
 /// A partition as it is before a pass.
@@ -69,7 +84,8 @@ impl Plan {
             }
         }
         let mark = before.is_none() || ripe.is_some();
-        (!files.is_empty()).then_some(Self { topic, parts, files, mark })
+        let grain = Grain::new(settings);
+        (!files.is_empty()).then_some(Self { topic, parts, files, grain, mark })
     }
 
     /// Whether more is clean than before when a pass has come to these offsets.
@@ -101,6 +117,22 @@ impl Part {
     pub(super) fn dirty_rows(&self) -> impl Iterator<Item = &BatchCoordinates> {
         let is_dirty = |row: &&BatchCoordinates| row.last >= self.dirty.start && row.base < self.dirty.end;
         self.rows.iter().map(|(_, row)| row).filter(is_dirty)
+    }
+}
+
+impl Grain {
+    fn new(settings: &TopicSettings) -> Self {
+        let part = |kept: Option<i64>| kept.filter(|_| settings.delete).map(|kept| kept / LATE_PART);
+        let bytes = part(settings.retention_bytes).map(|bytes| u64::try_from(bytes).unwrap_or(0));
+        let period_ms = part(settings.retention_ms).map(|ms| ms.min(settings.segment_ms).max(1));
+        Self { bytes_max: bytes.unwrap_or(u64::MAX), period_ms: period_ms.unwrap_or(i64::MAX) }
+    }
+
+    /// Whether a row may become one with those before it.
+    pub(super) fn allows(self, rows: &[BatchCoordinates], row: &BatchCoordinates) -> bool {
+        let bytes = rows.iter().fold(row.range.len, |bytes, row| bytes.saturating_add(row.range.len));
+        let period = |row: &BatchCoordinates| row.max_timestamp.0.div_euclid(self.period_ms);
+        bytes <= self.bytes_max && rows.last().is_none_or(|last| period(last) == period(row))
     }
 }
 
