@@ -14,7 +14,7 @@ use ebb_compactor::{
 };
 use ebb_metastore::{command::Command, state::State};
 use ebb_protocol::{
-    batch::{BatchBuilder, Compression, DECOMPRESSED_BYTES_MAX, Header, RecordBatch},
+    batch::{BatchBuilder, BatchHeader, Compression, DECOMPRESSED_BYTES_MAX, Header, RecordBatch},
     ids::{Offset, PartitionIndex, Timestamp, TopicId},
 };
 use tokio::time::{sleep, timeout};
@@ -324,6 +324,24 @@ async fn records_of_a_topic_with_both_policies_go_when_they_are_too_old() {
         .read(|state| state.find(topic.topic, FIRST, Offset(0), u64::MAX, usize::MAX).len());
     assert!((5..30).contains(&rows), "{rows} rows for a hundred seconds");
     assert_eq!(topic.files(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_keys_of_markers_supersede_nothing() {
+    const IS_CONTROL: i16 = 1 << 5;
+    let topic = Compacted::new(48).await;
+    topic.send(&[(Some("a"), Some("1")), (Some("b"), Some("2"))]).await;
+    topic.archive().await;
+    let batch = batch(&topic.world, &[(Some("a"), Some("marker"))]);
+    let mut builder = BatchBuilder::default();
+    builder.append(topic.world.now(), Some(b"a"), Some(b"marker"), &[]).expect("a small record");
+    let header = BatchHeader { attributes: IS_CONTROL, ..batch.header() };
+    let marker = builder.finish_as(header).expect("there is a record");
+    topic.world.commit_batch(&topic.member, topic.topic, marker).await;
+    topic.send(&[(Some("b"), Some("3"))]).await;
+    topic.archive().await;
+    assert_eq!(topic.compactor().pass().await.expect("nothing is disturbed"), KeysDone::Topic);
+    assert_eq!(topic.values().await, values(&[(0, "1"), (2, "marker"), (3, "3")]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -40,11 +40,7 @@ impl Filter<'_> {
     /// keys that a consumer could see.
     pub(super) fn thin(&mut self, found: &Found) -> Option<RecordBatch> {
         let batch = &found.batch;
-        let records = batch.decode(DECOMPRESSED_BYTES_MAX);
-        let records: Result<Vec<_>, _> = records.and_then(Iterator::collect);
-        let Some(records) = records.ok().filter(|_| !batch.is_control()) else {
-            return Some(batch.clone());
-        };
+        let Some(records) = keyed(batch) else { return Some(batch.clone()) };
         let before = self.dropped;
         let kept: Vec<_> = records.iter().filter(|record| self.keeps(record)).collect();
         if kept.len() == records.len() {
@@ -78,6 +74,13 @@ impl Filter<'_> {
         self.dropped.tombstones += u64::from(expired);
         !superseded && !expired
     }
+}
+
+/// The records of a batch by whose keys it is compacted; `None` when nobody can read all of them, or when it is of a
+/// transaction's markers, whose keys are none of a producer's. Such a batch stays, and supersedes nothing.
+pub(super) fn keyed(batch: &RecordBatch) -> Option<Vec<Record>> {
+    let records = batch.decode(DECOMPRESSED_BYTES_MAX).and_then(Iterator::collect);
+    records.ok().filter(|_| !batch.is_control())
 }
 
 /// A batch with some of its records. One that was kept whole is compressed as it was: it may be very large otherwise.

@@ -18,7 +18,7 @@ use ebb_metastore::{
     state::BatchCoordinates,
 };
 use ebb_protocol::{
-    batch::{DECOMPRESSED_BYTES_MAX, Record},
+    batch::Record,
     ids::{ArchiveId, ClusterId, IdSource, Offset, PartitionIndex, Timestamp},
     random::Random,
 };
@@ -26,7 +26,7 @@ use ebb_protocol::{
 use ebb_segment::store::StoreError;
 
 use super::{
-    filter::{Dropped, Filter},
+    filter::{Dropped, Filter, keyed},
     plan::{Grain, Part, Plan},
     table::KeyTable,
     task::KeyCompactionConfig,
@@ -308,10 +308,9 @@ impl Pass<'_> {
 
 /// Takes note of the dirty records of a batch. Gives the first for which there is no room.
 fn note(table: &mut KeyTable, part: &Part, found: &Found) -> Option<Offset> {
-    // What nobody can read supersedes nothing.
-    let records = found.batch.decode(DECOMPRESSED_BYTES_MAX).into_iter().flatten().flatten();
-    let mut dirty = records.filter(|record| part.dirty.contains(&record.offset));
-    let has_no_room = |record: &Record| {
+    let records = keyed(&found.batch).unwrap_or_default();
+    let mut dirty = records.iter().filter(|record| part.dirty.contains(&record.offset));
+    let has_no_room = |record: &&Record| {
         let key = record.key.as_ref();
         key.is_some_and(|key| !table.note(part.partition, key, record.offset))
     };
