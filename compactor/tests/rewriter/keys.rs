@@ -345,6 +345,37 @@ async fn the_keys_of_markers_supersede_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_pass_goes_on_when_the_first_records_are_deleted_meanwhile() {
+    let topic = Compacted::new(49).await;
+    for number in 0..8 {
+        let value = number.to_string();
+        topic.send(&[(Some("a"), Some(&value)), (Some(&value), Some(&value))]).await;
+        topic.archive().await;
+    }
+    let rewriter = RewriterConfig { requests_per_second_max: 0.5, ..RewriterConfig::default() };
+    let config = KeyCompactionConfig { rewriter, ..KeyCompactionConfig::default() };
+    let mut compactor = topic.world.key_compactor(&topic.member, config);
+    let delete = async |before: i64| {
+        let before = Some(Offset(before));
+        let command = Command::DeleteRecords { topic: topic.topic, partition: FIRST, before };
+        submit(&topic.member, command, Vec::new()).await;
+    };
+    let deletions = async {
+        // While the keys are read, and while files are written.
+        sleep(SECOND * 10).await;
+        delete(2).await;
+        sleep(SECOND * 40).await;
+        delete(5).await;
+    };
+    let (done, ()) = tokio::join!(compactor.pass(), deletions);
+    assert_eq!(done.expect("nothing is disturbed"), KeysDone::Topic);
+    let clean = |state: &State| state.compaction(topic.topic).map(|known| known.clean(FIRST));
+    assert_eq!(topic.member.metastore().read(clean), Some(Offset(16)));
+    let left: Vec<_> = topic.archived().await.into_keys().map(|at| at.0).filter(|at| *at >= 5).collect();
+    assert_eq!(left, [5, 7, 9, 11, 13, 14, 15]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn compactors_do_not_take_over_from_each_other_however_long_a_pass_takes() {
     let topic = Compacted::new(45).await;
     for number in 0..8 {

@@ -42,6 +42,7 @@ use crate::rewriter::{
 const FILES_PER_GROUP_MAX: usize = 16;
 
 /// What it takes to compact a topic.
+#[derive(Clone, Copy)]
 pub(super) struct Pass<'a> {
     pub(super) plan: &'a Plan,
     pub(super) cluster: ClusterId,
@@ -216,7 +217,8 @@ impl Pass<'_> {
         let (dropped, held) = (Dropped::default(), Vec::new());
         let mut draft = Draft { writer, kept: Vec::new(), emptied: Vec::new(), dropped, held };
         let mut sources = BTreeMap::new();
-        for file in group {
+        // When this is a later plan than that of the group, the rows of some files may have been deleted meanwhile.
+        for file in group.iter().filter(|file| self.plan.files.contains_key(file)) {
             if self.claim.renew().await?.is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -231,7 +233,7 @@ impl Pass<'_> {
             }
         }
         let Draft { writer, kept, emptied, dropped, held } = draft;
-        if dropped.records == 0 && group.len() == 1 {
+        if dropped.records == 0 && sources.len() <= 1 {
             return Ok(ControlFlow::Continue(Compacted { publish: None, dropped, held }));
         }
         let mut publish = if kept.is_empty() {
@@ -243,6 +245,18 @@ impl Pass<'_> {
         publish.spans.extend(emptied);
         publish.spans.sort_by_key(|span| (span.partition, span.first));
         Ok(ControlFlow::Continue(Compacted { publish: Some(publish), dropped, held }))
+    }
+
+    /// Whether all that is compacted of a later plan lies in files that this one has, or that were made of them.
+    pub(super) fn covers(&self, later: &Plan, keys: &Keys, made: &BTreeSet<ArchiveId>) -> bool {
+        let is_known = |row: &BatchCoordinates| match row.object {
+            ObjectRef::Archive(id) => self.plan.files.contains_key(&id) || made.contains(&id),
+            _ => false,
+        };
+        later.parts.iter().all(|part| {
+            let limit = keys.limits.get(&part.partition).copied().unwrap_or(Offset(0));
+            part.rows.iter().all(|(_, row)| row.base >= limit || is_known(row))
+        })
     }
 
     /// What the state is told once all files are published.

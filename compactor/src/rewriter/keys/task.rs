@@ -1,7 +1,7 @@
 //! The task of key compaction: which topic is due, whose it is, and what happens when a pass fails.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ops::ControlFlow,
     sync::{
         Arc,
@@ -38,6 +38,9 @@ use crate::rewriter::{
     shelf::Shelf,
     task::Rewriter,
 };
+
+/// How often a group of files is written once more because records of it were deleted meanwhile.
+const GROUP_RETRIES_MAX: u32 = 3;
 
 /// Settings of key compaction. Plain data.
 #[derive(Clone, Debug)]
@@ -267,16 +270,30 @@ impl KeyCompactor {
         let shelf = Shelf { store: &self.store, requests: &self.requests, cpu: &self.cpu };
         let pass = Pass { plan, cluster, ids: &self.ids, shelf, config: &self.config, claim: &claim };
         let ControlFlow::Continue(keys) = pass.keys(&self.random).await? else { return Ok(KeysDone::InPart) };
-        let mut held = Vec::new();
+        let (mut held, mut made, mut later) = (Vec::new(), BTreeSet::new(), None);
         for group in pass.groups(&keys) {
-            let boundary = self.metastore.read(State::sweep_boundary);
-            let ControlFlow::Continue(compacted) = pass.compact(&group, &keys, boundary).await? else {
-                return Ok(KeysDone::InPart);
-            };
-            held.extend_from_slice(&compacted.held);
-            if self.publish(compacted).await?.is_break() {
-                self.submit(vec![Command::ReleaseWork { work }]).await?;
-                return Ok(KeysDone::InPart);
+            let mut retries = 0;
+            loop {
+                let planned = Pass { plan: later.as_ref().unwrap_or(plan), ..pass };
+                let boundary = self.metastore.read(State::sweep_boundary);
+                let ControlFlow::Continue(compacted) = planned.compact(&group, &keys, boundary).await? else {
+                    return Ok(KeysDone::InPart);
+                };
+                let file = compacted.publish.as_ref().map(|publish| publish.archive);
+                let group_held = compacted.held.clone();
+                if self.publish(compacted).await?.is_continue() {
+                    made.extend(file);
+                    held.extend(group_held);
+                    break;
+                }
+                // Retention may have deleted some of it, and would do so again: the table holds for what is left.
+                later = self.metastore.read(|state| Plan::new(state, plan.topic, self.clock.now()));
+                let goes_on = later.as_ref().is_some_and(|later| pass.covers(later, &keys, &made));
+                if retries >= GROUP_RETRIES_MAX || !goes_on {
+                    self.submit(vec![Command::ReleaseWork { work }]).await?;
+                    return Ok(KeysDone::InPart);
+                }
+                retries += 1;
             }
         }
         let record = pass.record(&keys, &held);
