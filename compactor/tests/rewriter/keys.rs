@@ -16,6 +16,7 @@ use ebb_metastore::{command::Command, state::State};
 use ebb_protocol::{
     batch::{BatchBuilder, BatchHeader, Compression, DECOMPRESSED_BYTES_MAX, Header, RecordBatch},
     ids::{Offset, PartitionIndex, Timestamp, TopicId},
+    random::Random,
 };
 use tokio::time::{sleep, timeout};
 
@@ -454,6 +455,15 @@ impl Model {
     }
 }
 
+/// Deletes up to a quarter of the records, from the front.
+async fn delete_some(topic: &Compacted, random: &Random) {
+    let head = topic.member.metastore().read(|state| state.head(topic.topic, FIRST)).expect("it exists");
+    let span = u64::try_from(head.high_watermark.0 - head.log_start.0).expect("it does not go back");
+    let before = Some(head.log_start.plus(i64::try_from(random.below(span / 4 + 1)).expect("small")));
+    let delete = Command::DeleteRecords { topic: topic.topic, partition: FIRST, before };
+    submit(&topic.member, delete, Vec::new()).await;
+}
+
 /// One run of random steps.
 async fn run(seed: u64) -> u64 {
     let topic = Compacted::new(seed).await;
@@ -489,22 +499,20 @@ async fn run(seed: u64) -> u64 {
             }
             4..6 => topic.archive().await,
             6 => sleep(SECOND * u32::try_from(random.below(50)).expect("small")).await,
-            7 => {
-                let head =
-                    topic.member.metastore().read(|state| state.head(topic.topic, FIRST)).expect("it exists");
-                let span =
-                    u64::try_from(head.high_watermark.0 - head.log_start.0).expect("it does not go back");
-                let before =
-                    Some(head.log_start.plus(i64::try_from(random.below(span / 4 + 1)).expect("small")));
-                let delete = Command::DeleteRecords { topic: topic.topic, partition: FIRST, before };
-                submit(&topic.member, delete, Vec::new()).await;
-            }
+            7 => delete_some(&topic, &random).await,
             // Two at once, both of which may be killed anywhere.
             _ => {
                 let after =
                     [(); 2].map(|()| SECOND * u32::try_from(random.below(300)).expect("small") / 1_000);
                 let [one, two] = &mut compactors;
-                let (one, two) = tokio::join!(timeout(after[0], one.pass()), timeout(after[1], two.pass()));
+                let meanwhile = async {
+                    if random.chance(0.3) {
+                        sleep(SECOND * u32::try_from(random.below(100)).expect("small") / 1_000).await;
+                        delete_some(&topic, &random).await;
+                    }
+                };
+                let (one, two, ()) =
+                    tokio::join!(timeout(after[0], one.pass()), timeout(after[1], two.pass()), meanwhile);
                 let failed = [one, two].into_iter().filter_map(Result::ok).find_map(Result::err);
                 assert!(failed.is_none(), "{what}: {failed:?}");
                 sleep(SECOND / 10).await;
