@@ -18,6 +18,8 @@ use ebb_protocol::{
     ids::{Offset, PartitionIndex, Timestamp, TopicId},
     random::Random,
 };
+use ebb_segment::key::archive_key;
+use object_store::ObjectStoreExt;
 use tokio::time::{sleep, timeout};
 
 use crate::support::{SECOND, World, configure, submit};
@@ -374,6 +376,21 @@ async fn a_pass_goes_on_when_the_first_records_are_deleted_meanwhile() {
     assert_eq!(topic.member.metastore().read(clean), Some(Offset(16)));
     let left: Vec<_> = topic.archived().await.into_keys().map(|at| at.0).filter(|at| *at >= 5).collect();
     assert_eq!(left, [5, 7, 9, 11, 13, 14, 15]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_fails_gives_its_claim_back() {
+    let topic = Compacted::new(50).await;
+    topic.send(&[(Some("a"), Some("1")), (Some("a"), Some("2"))]).await;
+    topic.archive().await;
+    let file =
+        topic.member.metastore().read(|state| state.table(topic.topic)?.files().next().map(|(id, _)| id));
+    let key = archive_key(topic.topic, file.expect("there is one"));
+    topic.world.bucket.delete(&key).await.expect("it is there");
+    let mut compactor = topic.compactor();
+    compactor.pass().await.expect_err("the file is gone");
+    assert_eq!(topic.member.metastore().read(|state| state.claims().count()), 0);
+    assert_eq!(compactor.pass().await.expect("it waits"), KeysDone::Nothing);
 }
 
 #[tokio::test(start_paused = true)]

@@ -225,6 +225,8 @@ impl KeyCompactor {
             Err(error) => {
                 self.counters.passes_failed.fetch_add(1, Ordering::Relaxed);
                 self.leave(topic, self.config.rewriter.retry_after);
+                // Others wait for the claim in vain otherwise. Who cannot be told now does not believe it for long.
+                let _told = self.submit(vec![Command::ReleaseWork { work: Work::Topic(topic) }]).await;
                 let referenced = |object| self.metastore.read(|state: &State| state.is_referenced(object));
                 if error.lost().is_some_and(referenced) {
                     tracing::error!(%error, %topic, "acknowledged records cannot be compacted");
