@@ -3,17 +3,20 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
+use ebb_archive::{ArchiveWriter, Footer, Identity, Settings};
 use ebb_metastore::{
     Metastore, MetastoreConfig, Submission,
-    command::{Command, CreateTopic, Endpoint, ObjectRef, RegisterAgent},
+    command::{
+        ArchiveSpan, Command, CreateTopic, Endpoint, FileColumns, ObjectRef, PublishArchive, RegisterAgent,
+    },
     log::{CommitLog, RetryConfig, bucket::BucketLog, memory::MemoryLog},
     outcome::Outcome,
-    state::State,
+    state::{State, fingerprint},
 };
 use ebb_protocol::{
     batch::{BatchBuilder, Compression, RecordBatch},
     clock::{Clock, SharedClock},
-    ids::{ClusterId, IdSource, PartitionIndex, SegmentId, Timestamp, TopicId, TopicName},
+    ids::{ArchiveId, ClusterId, IdSource, PartitionIndex, SegmentId, Timestamp, TopicId, TopicName},
     random::Random,
 };
 use ebb_segment::{
@@ -206,6 +209,45 @@ impl Cluster {
         let cluster = metastore.read(State::cluster).expect("the cluster is founded");
         let cache = Arc::new(PlainCache::new(1 << 20));
         Broker::new(cluster, metastore, self.bucket.store(), cache, clock, ids, self.config.clone())
+    }
+
+    /// Publishes a file with one batch in the place of all rows of [`PARTITION`].
+    pub(super) async fn archive(&self, broker: &Broker, batch: &RecordBatch) {
+        let object = ArchiveId(1_000_000 << 80);
+        let (cluster, rows) = broker.metastore().read(|state| {
+            let rows: Vec<_> = state.rows(TOPIC, PARTITION).copied().collect();
+            (state.cluster().expect("it is founded"), rows)
+        });
+        let identity = Identity { cluster, topic: TOPIC, object };
+        let mut writer = ArchiveWriter::new(identity, Settings::default()).expect("known settings");
+        writer.append(PARTITION, batch).expect("one batch is in order");
+        let archive = writer.finish().expect("a file in memory");
+        let (bytes, tail) = (Bytes::from(archive.bytes), archive.tail);
+        let footer = bytes.slice(bytes.len() - tail.bytes as usize..);
+        let footer = Footer::decode(bytes.len() as u64, tail, footer).expect("it was just written");
+        let (first, last) = (rows.first().expect("rows"), rows.last().expect("rows"));
+        let span = ArchiveSpan {
+            partition: PARTITION,
+            first: first.base,
+            next: last.last.plus(1),
+            replaces: fingerprint(&rows),
+            rows: archive.rows,
+            range: footer.partition(PARTITION).first().expect("a row group").range,
+            min_timestamp: Timestamp(0),
+            max_timestamp: last.max_timestamp,
+        };
+        let publish = PublishArchive {
+            archive: object,
+            topic: TOPIC,
+            bytes: bytes.len() as u64,
+            tail_bytes: tail.bytes,
+            tail_checksum: tail.checksum,
+            spans: vec![span],
+            columns: FileColumns::default(),
+        };
+        let path = key::archive_key(TOPIC, object);
+        self.bucket.inner.put(&path, PutPayload::from_bytes(bytes)).await.expect("a put in memory");
+        assert_eq!(submit(broker, Command::PublishArchive(publish)).await, [Outcome::Done]);
     }
 
     /// Starts an agent, and creates [`TOPIC`] with three partitions.

@@ -123,6 +123,32 @@ async fn partitions_with_much_share_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn limits_hold_behind_a_gap() {
+    let cluster = Cluster::with_segments();
+    let broker = cluster.agent_with_topic().await;
+    append(&broker, 0, &[batch(&[1, 2, 3], 10)]).await;
+    // Of three records the first is left, so from the second on there is nothing but what follows. The file is larger than
+    // the limits, so that this is read only when nothing was found in the file.
+    cluster.archive(&broker, &batch(&[1], 10)).await;
+    let next = batch(&[4], 30);
+    append(&broker, 0, std::slice::from_ref(&next)).await;
+    append(&broker, 1, &[batch(&[1], 10)]).await;
+    let check = async |order: [(i32, i64); 2], partition_max: u64, expect: [usize; 2]| {
+        let reads = order.map(|(partition, from)| read(partition, from, partition_max));
+        let answers = broker.fetch(&reads, 1, 1 << 20, Duration::ZERO).await;
+        let counts: Vec<_> = answers.iter().map(|answer| offsets(answer).len()).collect();
+        assert_eq!(counts, expect, "{order:?}, at most {partition_max} bytes each");
+    };
+    let bytes = next.bytes().len() as u64;
+    for gap in [1, 2] {
+        check([(0, gap), (1, 0)], bytes, [1, 1]).await;
+        check([(1, 0), (0, gap)], bytes, [1, 1]).await;
+        check([(0, gap), (1, 0)], bytes - 1, [1, 1]).await;
+        check([(1, 0), (0, gap)], bytes - 1, [1, 0]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_empty_fetch_waits_and_wakes() {
     let broker = Cluster::with_segments().agent_with_topic().await;
     let started = Instant::now();

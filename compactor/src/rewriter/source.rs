@@ -1,7 +1,13 @@
 //! An archive file as a source of record batches. Knows nothing of what becomes of them.
+//!
+//! Bits flip on the way, too: what is damaged is read once more before the file counts as damaged.
 
-use std::{ops::ControlFlow, sync::Arc};
+use std::{
+    ops::{ControlFlow, Range},
+    sync::Arc,
+};
 
+use bytes::Bytes;
 use ebb_archive::{Footer, FooterError, Found, ReadError, Scan, Step, Steps, Tail};
 use ebb_metastore::{
     command::ObjectRef,
@@ -57,9 +63,15 @@ impl<'a> Source<'a> {
     ) -> Result<Self, RewriteError> {
         let mut reader = Reader::new(key::archive_key(topic, id), facts.bytes, store, requests);
         let start = facts.bytes.saturating_sub(facts.tail.bytes.into());
-        let tail = reader.get(start..facts.bytes).await.map_err(|error| lost(id, error))?;
-        let footer = Footer::decode(facts.bytes, facts.tail, tail);
-        let footer = footer.map_err(|error: FooterError| damaged(id, &error.to_string()))?;
+        let mut read_before = false;
+        let footer = loop {
+            let tail = reader.get(start..facts.bytes).await.map_err(|error| lost(id, error))?;
+            match Footer::decode(facts.bytes, facts.tail, tail) {
+                Err(FooterError::Damaged) if !read_before => reader.forget(),
+                footer => break footer.map_err(|error| damaged(id, &error.to_string()))?,
+            }
+            read_before = true;
+        };
         let identity = footer.identity();
         if (identity.topic, identity.object) != (topic, id) {
             return Err(damaged(id, &format!("it says that it is {}", identity.object)));
@@ -84,12 +96,16 @@ impl<'a> Source<'a> {
         loop {
             match scan.step().map_err(unreadable)? {
                 Step::Needs(ranges) => {
-                    let mut bytes = Vec::with_capacity(ranges.len());
-                    for range in &ranges {
-                        bytes.push(self.reader.get(range.clone()).await.map_err(|error| lost(id, error))?);
-                    }
+                    let bytes = self.bytes(&ranges).await?;
                     stint.begin();
-                    scan.push(ranges, bytes).map_err(unreadable)?;
+                    match scan.push(ranges.clone(), bytes) {
+                        Err(ReadError::Damaged(_)) => {
+                            self.reader.forget();
+                            let bytes = self.bytes(&ranges).await?;
+                            scan.push(ranges, bytes).map_err(unreadable)?;
+                        }
+                        pushed => pushed.map_err(unreadable)?,
+                    }
                 }
                 Step::Item(found) => {
                     if visitor(&found)?.is_break() {
@@ -100,6 +116,16 @@ impl<'a> Source<'a> {
                 Step::End => return Ok(ControlFlow::Continue(())),
             }
         }
+    }
+}
+
+impl Source<'_> {
+    async fn bytes(&mut self, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, RewriteError> {
+        let mut bytes = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            bytes.push(self.reader.get(range.clone()).await.map_err(|error| lost(self.id, error))?);
+        }
+        Ok(bytes)
     }
 }
 

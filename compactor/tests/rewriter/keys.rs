@@ -24,7 +24,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::{SECOND, World, configure, submit};
 
-const FIRST: PartitionIndex = PartitionIndex(0);
+pub(crate) const FIRST: PartitionIndex = PartitionIndex(0);
 const DELETE_RETENTION_MS: i64 = 60_000;
 /// The seeds of random runs.
 const SEEDS: Range<u64> = 100..124;
@@ -32,7 +32,7 @@ const SEEDS: Range<u64> = 100..124;
 /// A record's key and value.
 type Pair = (Option<Bytes>, Option<Bytes>);
 
-fn batch(world: &World, records: &[(Option<&str>, Option<&str>)]) -> RecordBatch {
+pub(crate) fn batch(world: &World, records: &[(Option<&str>, Option<&str>)]) -> RecordBatch {
     batch_with(world, records, &[], Compression::None)
 }
 
@@ -57,14 +57,14 @@ fn records(batches: &[RecordBatch]) -> BTreeMap<Offset, Pair> {
 }
 
 /// A topic that is compacted.
-struct Compacted {
-    world: World,
-    member: Member,
-    topic: TopicId,
+pub(crate) struct Compacted {
+    pub(crate) world: World,
+    pub(crate) member: Member,
+    pub(crate) topic: TopicId,
 }
 
 impl Compacted {
-    async fn new(seed: u64) -> Self {
+    pub(crate) async fn new(seed: u64) -> Self {
         let world = World::new(seed);
         let member = world.member().await;
         let topic = world.create_topic(&member, 1).await;
@@ -74,42 +74,42 @@ impl Compacted {
         Self { world, member, topic }
     }
 
-    fn compactor(&self) -> KeyCompactor {
+    pub(crate) fn compactor(&self) -> KeyCompactor {
         self.world.key_compactor(&self.member, KeyCompactionConfig::default())
     }
 
-    async fn send(&self, records: &[(Option<&str>, Option<&str>)]) {
+    pub(crate) async fn send(&self, records: &[(Option<&str>, Option<&str>)]) {
         self.world.commit_batch(&self.member, self.topic, batch(&self.world, records)).await;
     }
 
-    async fn archive(&self) {
+    pub(crate) async fn archive(&self) {
         self.world.rewriter(&self.member).pass(true).await.expect("nothing is disturbed");
     }
 
     /// What was sent to the first partition.
-    fn sent(&self) -> BTreeMap<Offset, Pair> {
+    pub(crate) fn sent(&self) -> BTreeMap<Offset, Pair> {
         self.world.sent.lock().get(&(self.topic, FIRST)).map(|sent| records(sent)).unwrap_or_default()
     }
 
     /// What is in archive files of it.
-    async fn archived(&self) -> BTreeMap<Offset, Pair> {
+    pub(crate) async fn archived(&self) -> BTreeMap<Offset, Pair> {
         let found = self.world.archived(&self.member, self.topic).await;
         found.get(&(self.topic, FIRST)).map(|found| records(found)).unwrap_or_default()
     }
 
     /// Offsets and values of what is in archive files.
-    async fn values(&self) -> Vec<(i64, Option<String>)> {
+    pub(crate) async fn values(&self) -> Vec<(i64, Option<String>)> {
         let text = |value: Bytes| String::from_utf8(value.to_vec()).expect("tests send text");
         self.archived().await.into_iter().map(|(at, (_, value))| (at.0, value.map(text))).collect()
     }
 
-    fn files(&self) -> usize {
+    pub(crate) fn files(&self) -> usize {
         let count = |state: &State| state.table(self.topic).map_or(0, |table| table.files().count());
         self.member.metastore().read(count)
     }
 }
 
-fn values(expect: &[(i64, &str)]) -> Vec<(i64, Option<String>)> {
+pub(crate) fn values(expect: &[(i64, &str)]) -> Vec<(i64, Option<String>)> {
     expect.iter().map(|(at, value)| (*at, Some((*value).to_owned()))).collect()
 }
 
@@ -271,6 +271,7 @@ async fn batches_that_are_kept_whole_lose_records_too() {
 #[tokio::test(start_paused = true)]
 async fn what_is_too_young_does_not_make_what_is_clean_dirty() {
     let topic = Compacted::new(46).await;
+    configure(&topic.member, topic.topic, "delete.retention.ms", "86400000").await;
     configure(&topic.member, topic.topic, "min.compaction.lag.ms", "60000").await;
     let other = PartitionIndex(1);
     let send = async |records: &[(Option<&str>, Option<&str>)]| {
@@ -396,6 +397,7 @@ async fn a_pass_that_fails_gives_its_claim_back() {
 #[tokio::test(start_paused = true)]
 async fn compactors_do_not_take_over_from_each_other_however_long_a_pass_takes() {
     let topic = Compacted::new(45).await;
+    configure(&topic.member, topic.topic, "delete.retention.ms", "86400000").await;
     for number in 0..8 {
         topic.send(&[(Some("a"), Some(&number.to_string()))]).await;
         topic.archive().await;

@@ -20,7 +20,10 @@ use ebb_segment::key;
 use object_store::ObjectStoreExt;
 use tokio::time::{sleep, timeout};
 
-use crate::support::{PARTITIONS, SECOND, World, configure, submit};
+use crate::{
+    flipping::FlippingStore,
+    support::{PARTITIONS, SECOND, World, configure, submit},
+};
 
 /// The seeds of random runs.
 const SEEDS: Range<u64> = 200..216;
@@ -88,6 +91,17 @@ async fn many_small_files_become_one_with_the_same_records() {
     assert_eq!(quiet.member.metastore().read(State::position), position, "who finds nothing appends nothing");
     let counts = merger.counters().counts();
     assert_eq!((counts.files, counts.files_replaced, counts.files_refused, counts.failed), (1, 20, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bits_that_flip_on_the_way_are_read_once_more() {
+    let quiet = Quiet::new(70).await;
+    quiet.archive(20).await;
+    let store = FlippingStore::new(quiet.world.bucket.clone());
+    let mut merger = quiet.world.merger_on(&quiet.member, store.clone(), MergeConfig::default());
+    assert_eq!(merger.pass().await.expect("nothing is damaged in the store"), MergeDone::Files);
+    assert!(store.flipped() >= 20, "of each file at least one answer was wrong");
+    assert!(quiet.world.all_archived(&quiet.member, quiet.topic).await);
 }
 
 #[tokio::test(start_paused = true)]

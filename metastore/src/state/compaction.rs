@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Compaction {
     clean: BTreeMap<PartitionIndex, Offset>,
-    /// As [`Self::clean`] was at [`Self::marked_at`].
+    /// As [`Self::clean`] was at [`Self::marked_at`]; empty when no tombstones wait for their time to be over.
     marked: BTreeMap<PartitionIndex, Offset>,
     marked_at: Timestamp,
 }
@@ -41,14 +41,23 @@ impl Compaction {
         now.0.saturating_sub(delete_retention_ms) >= self.marked_at.0
     }
 
+    /// Whether there are tombstones below the mark, as far as one knows without having looked at the records.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        !self.marked.is_empty()
+    }
+
     /// Takes note of offsets up to which a topic is compacted; with `mark`, tombstones below count their time from now.
+    /// Only when those below the last mark have gone may there be a next one. If all below was marked already, none are
+    /// left, and nothing waits.
     pub(crate) fn record(&mut self, clean: &[(PartitionIndex, Offset)], mark: bool, now: Timestamp) {
         for (partition, offset) in clean {
             let before = self.clean.entry(*partition).or_insert(Offset(0));
             *before = (*before).max(*offset);
         }
         if mark {
-            self.marked = self.clean.clone();
+            let all_gone = self.marked == self.clean;
+            self.marked = if all_gone { BTreeMap::new() } else { self.clean.clone() };
             self.marked_at = self.marked_at.max(now);
         }
     }

@@ -125,6 +125,15 @@ impl Reader {
         self.metastore.read(|state| Plan::new(state, reads, bytes_max))
     }
 
+    /// Plans one partition anew. Whether it may give a batch beyond its limit stays as it was: only one of a fetch may.
+    fn plan_again(&self, read: Read, at_least_one: bool) -> Option<Step> {
+        let step = self.plan(&[read], read.bytes_max).steps.pop()?;
+        Some(match step {
+            Step::Read(runs) => Step::Read(RunsToRead { at_least_one, ..runs }),
+            other => other,
+        })
+    }
+
     async fn step(
         &self,
         step: Step,
@@ -153,10 +162,10 @@ impl Reader {
         share: &ReplyShare,
     ) -> Result<ReadBatches, FetchError> {
         loop {
-            let read = Read { bytes_max: runs.bytes_max, ..runs.read };
+            let (read, at_least_one) = (Read { bytes_max: runs.bytes_max, ..runs.read }, runs.at_least_one);
             let (done, gap_to) = self.read_planned(runs, share).await?;
             let Some(from) = gap_to.filter(|next| *next < done.head.high_watermark) else { return Ok(done) };
-            match self.plan(&[Read { from, ..read }], read.bytes_max).steps.pop() {
+            match self.plan_again(Read { from, ..read }, at_least_one) {
                 Some(Step::Read(more)) => runs = more,
                 _ => return Ok(done),
             }
@@ -171,13 +180,13 @@ impl Reader {
         runs: RunsToRead,
         share: &ReplyShare,
     ) -> Result<(ReadBatches, Option<Offset>), FetchError> {
-        let read = Read { bytes_max: runs.bytes_max, ..runs.read };
+        let (read, at_least_one) = (Read { bytes_max: runs.bytes_max, ..runs.read }, runs.at_least_one);
         let missing = match self.read_runs(runs, share).await {
             Err(error @ StoreError::Missing(_)) => error,
             done => return done.map_err(|error| self.unreadable(error)),
         };
         self.metastore.tail_check().await.map_err(FetchError::Metastore)?;
-        match self.plan(&[read], read.bytes_max).steps.pop() {
+        match self.plan_again(read, at_least_one) {
             Some(Step::Read(runs)) => {
                 self.read_runs(runs, share).await.map_err(|error| self.unreadable(error))
             }

@@ -6,7 +6,7 @@ use ebb_metastore::{
 };
 use ebb_protocol::ids::{PartitionIndex, Timestamp, TopicId};
 
-use super::plan::Plan;
+use super::{look::Look, plan::Plan};
 
 /// What key compaction has before it in a topic, and behind it. What is not in archive files yet, or younger than
 /// `min.compaction.lag.ms`, is neither.
@@ -24,16 +24,13 @@ impl KeyBacklog {
     /// That of a topic, by a wall clock; `None` when it is not compacted.
     #[must_use]
     pub fn of(state: &State, topic: TopicId, now: Timestamp) -> Option<Self> {
-        if !state.settings(topic)?.compact {
-            return None;
-        }
-        let Some(plan) = Plan::new(state, topic, now) else { return Some(Self::default()) };
-        let dirt = plan.dirt();
-        let dirty = plan.parts.iter().flat_map(|part| part.dirty_rows().map(|row| (part.partition, row)));
+        let look = Look::at(state, topic, now)?;
+        let parts = Plan::new(state, topic, now).map(|plan| plan.parts).unwrap_or_default();
+        let dirty = parts.iter().flat_map(|part| part.dirty_rows().map(|row| (part.partition, row)));
         Some(Self {
             dirty_records: dirty.map(|(partition, row)| records(state, partition, row)).sum(),
-            dirty_bytes: dirt.dirty_bytes,
-            clean_bytes: dirt.clean_bytes,
+            dirty_bytes: look.dirty_bytes,
+            clean_bytes: look.clean_bytes,
         })
     }
 }

@@ -10,6 +10,7 @@
 
 mod backlog;
 mod filter;
+mod look;
 mod pass;
 mod plan;
 mod table;

@@ -1,10 +1,10 @@
-//! What there is to compact of a topic, and whether it is due. Looks at the state, and at nothing else.
+//! What there is to compact of a topic. Looks at the state, and at nothing else.
 
 use std::{collections::BTreeMap, ops::Range};
 
 use ebb_metastore::{
     command::ObjectRef,
-    state::{BatchCoordinates, State, config::TopicSettings},
+    state::{BatchCoordinates, Compaction, State, config::TopicSettings},
 };
 use ebb_protocol::ids::{ArchiveId, Offset, PartitionIndex, Timestamp, TopicId};
 
@@ -51,24 +51,13 @@ pub(super) struct Part {
     pub(super) end: Offset,
 }
 
-/// How much of a topic is dirty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Dirt {
-    /// Bytes of rows with offsets that are to be compacted.
-    pub(super) dirty_bytes: u64,
-    /// Bytes of rows that are clean.
-    pub(super) clean_bytes: u64,
-    /// The largest timestamp of the oldest dirty row.
-    pub(super) since: Option<Timestamp>,
-}
-
 impl Plan {
     /// The plan for a topic, by a wall clock; `None` when it is not compacted, or nothing of it can be.
     pub(super) fn new(state: &State, topic: TopicId, now: Timestamp) -> Option<Self> {
         let settings = state.settings(topic).filter(|settings| settings.compact)?;
         let count = state.topic_by_id(topic)?.partitions;
         let before = state.compaction(topic);
-        let ripe = before.filter(|before| before.is_ripe(state.time(), settings.delete_retention_ms));
+        let ripe = before.filter(|before| is_ripe(before, state, settings));
         let part = |partition| {
             let clean = before.map_or(Offset(0), |before| before.clean(partition));
             let ripe = ripe.map_or(Offset(0), |ripe| ripe.marked(partition));
@@ -83,7 +72,7 @@ impl Plan {
                 files.insert(id, FileFacts::of(file));
             }
         }
-        let mark = before.is_none() || ripe.is_some();
+        let mark = before.is_none_or(|before| !before.waits()) || ripe.is_some();
         let grain = Grain::new(settings);
         (!files.is_empty()).then_some(Self { topic, parts, files, grain, mark })
     }
@@ -94,28 +83,19 @@ impl Plan {
         clean.iter().any(|(at, clean)| before(*at).is_some_and(|part| *clean > part.dirty.start))
     }
 
-    /// How much is dirty.
-    pub(super) fn dirt(&self) -> Dirt {
-        let mut dirt = Dirt::default();
-        for part in &self.parts {
-            let compactable = part.rows.iter().filter(|(_, row)| row.base < part.dirty.end);
-            for (_, row) in compactable {
-                if row.last < part.dirty.start {
-                    dirt.clean_bytes += row.range.len;
-                } else {
-                    dirt.dirty_bytes += row.range.len;
-                    dirt.since = Some(dirt.since.map_or(row.max_timestamp, |at| at.min(row.max_timestamp)));
-                }
-            }
-        }
-        dirt
+    /// Whether anything is to be compacted; otherwise a pass is only about tombstones.
+    pub(super) fn is_dirty(&self) -> bool {
+        self.parts.iter().any(|part| !part.dirty.is_empty())
     }
 }
 
 impl Part {
     /// Its rows with offsets that are to be compacted.
     pub(super) fn dirty_rows(&self) -> impl Iterator<Item = &BatchCoordinates> {
-        let is_dirty = |row: &&BatchCoordinates| row.last >= self.dirty.start && row.base < self.dirty.end;
+        let dirty = self.dirty.clone();
+        let is_dirty = move |row: &&BatchCoordinates| {
+            !dirty.is_empty() && row.last >= dirty.start && row.base < dirty.end
+        };
         self.rows.iter().map(|(_, row)| row).filter(is_dirty)
     }
 }
@@ -136,18 +116,6 @@ impl Grain {
     }
 }
 
-impl Dirt {
-    /// Whether a pass is due: when enough is dirty (`min.cleanable.dirty.ratio`), or some of it for too long
-    /// (`max.compaction.lag.ms`, KIP-354).
-    pub(super) fn is_due(self, settings: &TopicSettings, now: Timestamp) -> bool {
-        let all = u128::from(self.dirty_bytes) + u128::from(self.clean_bytes);
-        let enough = u128::from(self.dirty_bytes) * 1_000_000
-            > all.saturating_mul(u128::from(settings.min_cleanable_dirty_ppm));
-        let late = |since: Timestamp| now.0.saturating_sub(settings.max_compaction_lag_ms) > since.0;
-        self.dirty_bytes > 0 && (enough || self.since.is_some_and(late))
-    }
-}
-
 fn part(
     state: &State,
     topic: TopicId,
@@ -159,13 +127,25 @@ fn part(
 ) -> Option<Part> {
     let head = state.head(topic, partition)?;
     let all = state.find(topic, partition, Offset(0), u64::MAX, usize::MAX);
-    let is_archived = |row: &BatchCoordinates| matches!(row.object, ObjectRef::Archive(_));
-    let lag = settings.min_compaction_lag_ms;
-    let is_old = |row: &BatchCoordinates| lag == 0 || row.max_timestamp.0 <= now.0.saturating_sub(lag);
-    let compactable = all.iter().take_while(|row| is_archived(row) && is_old(row));
+    let compactable = all.iter().take_while(|row| is_archived(row) && is_old(row, settings, now));
     let end = compactable.last().map_or(head.log_start, |row| row.last.plus(1));
     let start = clean.max(head.log_start);
     let rows: Vec<_> = all.into_iter().enumerate().filter(|(_, row)| is_archived(row)).collect();
     let dirty = start..end.max(start);
     (!rows.is_empty()).then_some(Part { partition, rows, dirty, ripe, end: head.high_watermark })
+}
+
+pub(super) fn is_archived(row: &BatchCoordinates) -> bool {
+    matches!(row.object, ObjectRef::Archive(_))
+}
+
+/// Whether a row may be compacted (`min.compaction.lag.ms`).
+pub(super) fn is_old(row: &BatchCoordinates, settings: &TopicSettings, now: Timestamp) -> bool {
+    let lag = settings.min_compaction_lag_ms;
+    lag == 0 || row.max_timestamp.0 <= now.0.saturating_sub(lag)
+}
+
+/// Whether there are tombstones that readers have had the time to see (`delete.retention.ms`).
+pub(super) fn is_ripe(before: &Compaction, state: &State, settings: &TopicSettings) -> bool {
+    before.waits() && before.is_ripe(state.time(), settings.delete_retention_ms)
 }

@@ -14,11 +14,11 @@ use ebb_metastore::{
     Metastore, Submission,
     command::{Command, Work},
     outcome::{Outcome, Refusal},
-    state::{State, TopicInfo},
+    state::{State, config::TopicSettings},
 };
 use ebb_protocol::{
     clock::SharedClock,
-    ids::{AgentId, IdSource, TopicId},
+    ids::{AgentId, IdSource, Timestamp, TopicId},
     random::Random,
 };
 use ebb_segment::store::SegmentStore;
@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     filter::Dropped,
+    look::Look,
     pass::{Compacted, Pass},
     plan::Plan,
 };
@@ -35,12 +36,21 @@ use crate::rewriter::{
     config::RewriterConfig,
     error::RewriteError,
     pace::{CpuPace, RequestPace},
+    shape::Wanted,
     shelf::Shelf,
     task::Rewriter,
 };
 
 /// How often a group of files is written once more because records of it were deleted meanwhile.
 const GROUP_RETRIES_MAX: u32 = 3;
+
+/// A topic is looked at again after this long, although no file of it has come or gone: deletions at the log's start
+/// make a larger part of it dirty, and the state's clock may have been behind.
+const LOOK_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// A topic of which a pass brought nothing on is left alone for this long: it would be read in vain, as long as it has
+/// batches that cannot be thinned.
+const HELD_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// Settings of key compaction. Plain data.
 #[derive(Clone, Debug)]
@@ -140,6 +150,23 @@ pub struct KeyCompactor {
     claims: ClaimWatch,
     /// Topics that are left alone until then.
     waiting: BTreeMap<TopicId, Instant>,
+    /// Topics that were not due.
+    settled: BTreeMap<TopicId, Settled>,
+}
+
+/// A topic that is not due for some time, if its files and settings stay as they were.
+#[derive(Debug)]
+struct Settled {
+    /// Of the snapshot of its files.
+    sequence: u64,
+    settings: TopicSettings,
+    until: Instant,
+}
+
+impl Settled {
+    fn holds(&self, sequence: u64, settings: &TopicSettings, now: Instant) -> bool {
+        now < self.until && self.sequence == sequence && self.settings == *settings
+    }
 }
 
 impl KeyCompactor {
@@ -165,6 +192,7 @@ impl KeyCompactor {
             config,
             counters: Arc::default(),
             waiting: BTreeMap::new(),
+            settled: BTreeMap::new(),
         }
     }
 
@@ -186,12 +214,11 @@ impl KeyCompactor {
     pub async fn run(mut self) {
         loop {
             match self.pass().await {
-                Ok(KeysDone::Topic) => continue,
-                Ok(KeysDone::InPart | KeysDone::Held | KeysDone::Nothing) => {}
+                Ok(KeysDone::Nothing) => sleep(self.config.check_interval).await,
                 Err(error) if error.is_final() => return,
-                Err(_) => {}
+                // A topic that was not brought on is left alone, and another one may be due.
+                Ok(KeysDone::Topic | KeysDone::InPart | KeysDone::Held) | Err(_) => {}
             }
-            sleep(self.config.check_interval).await;
         }
     }
 
@@ -215,11 +242,13 @@ impl KeyCompactor {
         let Some(plan) = self.due(early) else { return Ok(KeysDone::Nothing) };
         let topic = plan.topic;
         let done = self.compact(&plan).await;
+        self.settled.remove(&topic);
         match &done {
             Ok(KeysDone::Topic) => {
                 self.counters.passes.fetch_add(1, Ordering::Relaxed);
                 tracing::debug!(%topic, "a topic was compacted");
             }
+            Ok(KeysDone::Held) => self.leave(topic, HELD_PAUSE),
             // The next topic's turn; and no work is repeated without a pause.
             Ok(_) => self.leave(topic, self.config.check_interval),
             Err(error) => {
@@ -242,27 +271,44 @@ impl KeyCompactor {
         self.waiting.insert(topic, Instant::now() + pause);
     }
 
-    /// The plan of the topic that is due; with `early`, of any that is dirty.
+    /// The plan of the topic that is due and of which most is dirty; with `early`, of any that is dirty.
     fn due(&mut self, early: bool) -> Option<Plan> {
         let (now, wall) = (Instant::now(), self.clock.now());
         self.waiting.retain(|_, until| now < *until);
         let claims = &mut self.claims;
-        let topics: Vec<TopicInfo> = self.metastore.read(|state| {
+        let topics: BTreeSet<TopicId> = self.metastore.read(|state| {
             claims.look(state, now);
-            state.topics().collect()
+            state.topics().map(|topic| topic.id).collect()
         });
-        let mut due: Option<(u64, Plan)> = None;
-        for topic in topics.iter().filter(|topic| !self.waiting.contains_key(&topic.id)) {
-            // One topic under one lock.
-            let found = self.metastore.read(|state| {
-                let plan = Plan::new(state, topic.id, wall)?;
-                let dirt = plan.dirt();
-                let is_due = dirt.is_due(state.settings(topic.id)?, wall) || early && dirt.dirty_bytes > 0;
-                is_due.then_some((dirt.dirty_bytes, plan))
-            });
-            due = due.into_iter().chain(found).max_by_key(|(dirty_bytes, _)| *dirty_bytes);
+        self.settled.retain(|topic, _| topics.contains(topic));
+        let mut most: Option<(u64, TopicId)> = None;
+        for topic in topics {
+            let is_free =
+                !self.waiting.contains_key(&topic) && !self.claims.is_believed(Work::Topic(topic), now);
+            let found = is_free.then(|| self.look(topic, early, now, wall)).flatten();
+            most = most.into_iter().chain(found.map(|bytes| (bytes, topic))).max();
         }
-        due.map(|(_, plan)| plan)
+        self.metastore.read(|state| Plan::new(state, most?.1, wall))
+    }
+
+    /// How many bytes of a topic are dirty, if it is due. One topic under one lock.
+    fn look(&mut self, topic: TopicId, early: bool, now: Instant, wall: Timestamp) -> Option<u64> {
+        let settled = &mut self.settled;
+        self.metastore.read(|state| {
+            let settings = state.settings(topic).filter(|settings| settings.compact)?;
+            let sequence = state.table(topic)?.current()?.sequence;
+            if !early && settled.get(&topic).is_some_and(|known| known.holds(sequence, settings, now)) {
+                return None;
+            }
+            let look = Look::at(state, topic, wall)?;
+            if look.is_due || early && look.dirty_bytes > 0 {
+                return Some(look.dirty_bytes);
+            }
+            let wait = |next: Timestamp| u64::try_from(next.0.saturating_sub(wall.0)).unwrap_or(0);
+            let wait = look.next.map_or(LOOK_MAX, |next| LOOK_MAX.min(Duration::from_millis(wait(next))));
+            settled.insert(topic, Settled { sequence, settings: settings.clone(), until: now + wait });
+            None
+        })
     }
 
     async fn compact(&self, plan: &Plan) -> Result<KeysDone, RewriteError> {
@@ -277,10 +323,10 @@ impl KeyCompactor {
             let mut retries = 0;
             loop {
                 let planned = Pass { plan: later.as_ref().unwrap_or(plan), ..pass };
-                let boundary = self.metastore.read(State::sweep_boundary);
-                let ControlFlow::Continue(compacted) = planned.compact(&group, &keys, boundary).await? else {
-                    return Ok(KeysDone::InPart);
-                };
+                let plan_file = |state: &State| (state.sweep_boundary(), Wanted::of(state, plan.topic));
+                let (boundary, wanted) = self.metastore.read(plan_file);
+                let compacted = planned.compact(&group, &keys, boundary, wanted.for_files()).await?;
+                let ControlFlow::Continue(compacted) = compacted else { return Ok(KeysDone::InPart) };
                 let file = compacted.publish.as_ref().map(|publish| publish.archive);
                 let group_held = compacted.held.clone();
                 if self.publish(compacted).await?.is_continue() {
@@ -299,7 +345,7 @@ impl KeyCompactor {
             }
         }
         let record = pass.record(&keys, &held);
-        let went_on = plan.went_on(&record.clean);
+        let went_on = plan.went_on(&record.clean) || !plan.is_dirty();
         let commands = vec![Command::RecordCompaction(record), Command::ReleaseWork { work }];
         let outcomes = self.submit(commands).await?;
         let is_recorded = outcomes.first().is_some_and(|outcome| *outcome == Outcome::Done);

@@ -24,8 +24,9 @@ const LATE_PART: i64 = 10;
 pub(super) struct Reach {
     /// The size of a new file, in bytes.
     bytes_max: u64,
-    /// How far the largest timestamps of its spans may lie apart, in milliseconds; `None` when nothing goes by time.
-    spread_max_ms: Option<i64>,
+    /// The largest timestamps of its spans lie in the same period of so many milliseconds; `None` when nothing goes by
+    /// time. Of what was merged already only these are known: a mere distance would grow from merge to merge.
+    period_ms: Option<i64>,
 }
 
 impl Reach {
@@ -38,8 +39,8 @@ impl Reach {
         let segment_bytes = u64::try_from(settings.segment_bytes).unwrap_or(0);
         let kept_bytes = settings.retention_bytes.map(|kept| u64::try_from(kept / LATE_PART).unwrap_or(0));
         let bytes_max = bytes_max.min(segment_bytes).min(kept_bytes.unwrap_or(u64::MAX));
-        let spread_max_ms = settings.retention_ms.map(|kept| (kept / LATE_PART).min(settings.segment_ms));
-        Some(Self { bytes_max, spread_max_ms })
+        let period = |kept: i64| (kept / LATE_PART).min(settings.segment_ms).max(1);
+        Some(Self { bytes_max, period_ms: settings.retention_ms.map(period) })
     }
 }
 
@@ -141,13 +142,13 @@ impl Grown {
         self.bytes += file.bytes;
         self.largest = self.largest.max(file.bytes);
         self.held_bytes += file.bytes.min(PIECE_BYTES) + FOOTER_RATIO * u64::from(file.tail_bytes);
-        let is_near = |spread_max: i64| {
+        let is_near = |period: i64| {
             // Without a timestamp the time of the commit counts, and that would be a new one.
-            self.times.is_none_or(|(min, max)| min.0 >= 0 && max.0.saturating_sub(min.0) <= spread_max)
+            self.times.is_none_or(|(min, max)| min.0 >= 0 && min.0 / period == max.0 / period)
         };
         self.bytes <= reach.bytes_max
             && self.held_bytes <= HELD_BYTES_MAX
-            && reach.spread_max_ms.is_none_or(is_near)
+            && reach.period_ms.is_none_or(is_near)
     }
 }
 
@@ -157,7 +158,7 @@ mod tests {
 
     use super::*;
 
-    const REACH: Reach = Reach { bytes_max: 1_000, spread_max_ms: Some(500) };
+    const REACH: Reach = Reach { bytes_max: 1_000, period_ms: Some(500) };
 
     /// A file of so many bytes with these spans: partition, first offset, the one behind the last, largest timestamp.
     fn file(bytes: u64, spans: &[(i32, i64, i64, i64)]) -> ArchiveFile {
@@ -219,9 +220,12 @@ mod tests {
             times.iter().zip(0..).map(|(time, at)| file(10, &[(0, at, at + 1, *time)])).collect()
         };
         let times: Vec<i64> = (0..20).map(|at| 50 * at).collect();
-        assert_eq!(count(&at(&times)), 11);
+        assert_eq!(count(&at(&times)), 10);
+        // What was merged from times up to 499 is as old as these, and the next merge takes no younger ones along.
+        assert_eq!(count(&at(&times[9..])), 0, "it stays at one file of its period");
+        assert_eq!(count(&at(&times[10..])), 10);
         assert_eq!(count(&at(&[-1; 20])), 0, "their age is that of the file");
-        let forever = Reach { spread_max_ms: None, ..REACH };
+        let forever = Reach { period_ms: None, ..REACH };
         assert_eq!(run(&named(&at(&[-1; 20])), forever).map(<[_]>::len), Some(20));
     }
 
