@@ -16,4 +16,5 @@ mod peers;
 mod testing;
 
 pub use agent::{Addresses, Agent, Environment, OpenStorageError, StartError, Storage};
+pub use iceberg::mirror;
 pub use metrics::{Figure, Figures};

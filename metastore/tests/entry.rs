@@ -6,14 +6,17 @@ use ebb_metastore::{
     command::{
         ArchiveSpan, BatchFacts, BatchProducer, BodyPlace, ClassicGroup, ClassicMember, ClassicPart, Command,
         CommitFence, CommitOffsets, CommitSegment, CommittedOffset, ConsumerGroup, ConsumerMember,
-        CreateTopic, DeleteOffsets, Endpoint, GroupChange, ObjectRef, PublishArchive, RecordCompaction,
-        RegisterAgent, Run, UpdateGroup, Work,
+        CreateTopic, DeleteOffsets, Endpoint, FileColumns, GroupChange, ObjectRef, PublishArchive,
+        RecordCompaction, RegisterAgent, Run, UpdateGroup, Work,
     },
     entry::{Entry, EntryError, StateHash},
 };
-use ebb_protocol::ids::{
-    AgentEpoch, AgentId, ArchiveId, ByteRange, ClusterId, EntryId, HostId, LogPosition, Offset,
-    PartitionIndex, ProducerEpoch, ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
+use ebb_protocol::{
+    columns::{ColumnKind, TYPED_ROOT, TypedColumn},
+    ids::{
+        AgentEpoch, AgentId, ArchiveId, ByteRange, ClusterId, EntryId, HostId, LogPosition, Offset,
+        PartitionIndex, ProducerEpoch, ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
+    },
 };
 use text::{hex, unhex};
 use uuid::Uuid;
@@ -160,6 +163,15 @@ fn archive_commands() -> Vec<Command> {
             tail_bytes: 900,
             tail_checksum: 0xdead_beef,
             spans: vec![full, empty],
+            columns: FileColumns {
+                known: 300,
+                added: vec![TypedColumn {
+                    parent: TYPED_ROOT,
+                    key: "delay".to_owned(),
+                    name: "delay_2".to_owned(),
+                    kind: ColumnKind::Double,
+                }],
+            },
         }),
         Command::ClaimWork { work: window, seen: None },
         Command::ClaimWork { work: Work::Topic(topic()), seen: Some(300) },

@@ -22,6 +22,8 @@ pub enum Tool {
     SystemdAnalyze,
     /// The folder with Kafka's own clients and tools: `lib` with jar files, `classes` with our programs.
     JvmClients,
+    /// The folder with Apache Iceberg's reference REST catalog: `lib` with jar files.
+    IcebergCatalog,
     /// The folder with the programs of `tests/clients/go`.
     GoClients,
     /// The folder whose `node_modules` the programs of `tests/clients/node` need.
@@ -43,6 +45,7 @@ impl Tool {
             Self::Compose => "EBB_TEST_COMPOSE",
             Self::SystemdAnalyze => "EBB_TEST_SYSTEMD_ANALYZE",
             Self::JvmClients => "EBB_TEST_JVM_CLIENTS",
+            Self::IcebergCatalog => "EBB_TEST_ICEBERG_CATALOG",
             Self::GoClients => "EBB_TEST_GO_CLIENTS",
             Self::NodeClients => "EBB_TEST_NODE_CLIENTS",
             Self::RustClients => "EBB_TEST_RUST_CLIENTS",

@@ -3,6 +3,8 @@
 //! topic under one prefix.
 //! Keys of what readers of Iceberg need: `iceberg/DAY/UUID/NAME`; all of it can be made again from the state. DAY is the
 //! day on which it was put, so that nothing is put anew that somebody may be about to delete.
+//! Keys of what a foreign catalog refers to: `mirror/UUID/DAY/NAME`. Such a catalog keeps metadata of its own under
+//! `mirror/UUID/metadata/`.
 
 use ebb_protocol::ids::{ArchiveId, SegmentId, Timestamp, TopicId};
 use object_store::path::Path;
@@ -17,6 +19,9 @@ const ARCHIVE_SUFFIX: &str = ".parquet";
 
 /// All metadata for readers of Iceberg lies under this prefix.
 pub const ICEBERG_PREFIX: &str = "iceberg";
+
+/// All metadata that foreign catalogs refer to lies under this prefix.
+pub const MIRROR_PREFIX: &str = "mirror";
 
 /// The key of a segment.
 #[must_use]
@@ -78,6 +83,27 @@ pub fn iceberg_day(key: &Path) -> Option<Day> {
     day.parse().ok().map(Day)
 }
 
+/// The folder of the metadata of a topic's table in a foreign catalog.
+#[must_use]
+pub fn mirror_folder(topic: TopicId) -> Path {
+    Path::from(format!("{MIRROR_PREFIX}/{topic}"))
+}
+
+/// The key of metadata for a foreign catalog that are put on a day.
+#[must_use]
+pub fn mirror_key(day: Day, topic: TopicId, name: &str) -> Path {
+    Path::from(format!("{}/{}/{name}", mirror_folder(topic), day.0))
+}
+
+/// The day on which metadata for a foreign catalog were put, by their key or their address; `None` for anything else,
+/// such as what the catalog itself has put there.
+#[must_use]
+pub fn mirror_day(address: &str, topic: TopicId) -> Option<Day> {
+    let (_, rest) = address.rsplit_once(&format!("{}/", mirror_folder(topic)))?;
+    let (day, _) = rest.split_once('/')?;
+    day.parse().ok().map(Day)
+}
+
 /// The prefix number of an id, 0 to 255: ids minted one after the other differ in their last bits only.
 fn spread(id: SegmentId) -> u32 {
     crc32c::crc32c(&id.0.to_be_bytes()) & 0xff
@@ -132,6 +158,19 @@ mod tests {
         check("archive/01234567-89ab-4def-8123-456789abcdef/x/01JD7W3X5N8Q2V4R6T9YBCDEFG.parquet");
         check("archives/01234567-89ab-4def-8123-456789abcdef/01JD7W3X5N8Q2V4R6T9YBCDEFG.parquet");
         check("segments/44/01JD7W3X5N8Q2V4R6T9YBCDEFG.seg");
+    }
+
+    #[test]
+    fn metadata_for_a_foreign_catalog_tell_their_day() {
+        let topic = TopicId("01234567-89ab-4def-8123-456789abcdef".parse().expect("a UUID"));
+        let key = mirror_key(Day(20_780), topic, "manifest.avro");
+        assert_eq!(key.as_ref(), "mirror/01234567-89ab-4def-8123-456789abcdef/20780/manifest.avro");
+        let check = |address: &str, expect| assert_eq!(mirror_day(address, topic), expect, "{address}");
+        check(key.as_ref(), Some(Day(20_780)));
+        check(&format!("s3://bucket/mirror/x/{key}"), Some(Day(20_780)));
+        check(&format!("s3://bucket/{}/metadata/00001.metadata.json", mirror_folder(topic)), None);
+        check("s3://bucket/mirror/01234567-89ab-4def-8123-000000000000/20780/manifest.avro", None);
+        check("archive/01234567-89ab-4def-8123-456789abcdef/20780/x", None);
     }
 
     #[test]

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ebb_archive::ValueReader;
 use ebb_metastore::{
     command::Command,
     limits::GROUP_ID_BYTES_MAX,
     state::{
-        config::{ConfigKey, ConfigKind, TOPIC_CONFIGS, list},
+        config::{ConfigKey, ConfigKind, TOPIC_CONFIGS, TopicSettings, list},
         group_config::{GROUP_CONFIGS, GroupSettings},
     },
 };
@@ -28,6 +29,9 @@ pub(super) const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
+
+/// The keys of a topic that say how its values are written.
+const VALUE_KEYS: &str = "archive.value.";
 
 /// A resource, and what a client wants to change of its configuration.
 #[derive(Clone, Debug)]
@@ -101,7 +105,11 @@ fn refuse_all(wanted: &Alteration, reason: &str) -> Result<(), Failure> {
 
 async fn alter_topic(call: &Call, wanted: &Alteration, validate_only: bool) -> Result<(), Failure> {
     let topic = call.topic(Named::Name(&wanted.name)).await?;
-    let changes = changes(TOPIC_CONFIGS, wanted, &topic.config.into_iter().collect())?;
+    let own: BTreeMap<_, _> = topic.config.into_iter().collect();
+    let changes = changes(TOPIC_CONFIGS, wanted, &own)?;
+    if changes.iter().any(|(key, _)| key.starts_with(VALUE_KEYS)) {
+        check_values(&changed(own, &changes))?;
+    }
     if validate_only || changes.is_empty() {
         return Ok(());
     }
@@ -110,16 +118,11 @@ async fn alter_topic(call: &Call, wanted: &Alteration, validate_only: bool) -> R
 
 async fn alter_group(call: &Call, wanted: &Alteration, validate_only: bool) -> Result<(), Failure> {
     let group = configured_group(&wanted.name)?;
-    let mut own = group_config(call, &group).await?;
+    let own = group_config(call, &group).await?;
     let changes = changes(GROUP_CONFIGS, wanted, &own)?;
-    for (key, value) in changes.iter().cloned() {
-        match value {
-            Some(value) => own.insert(key, value),
-            None => own.remove(&key),
-        };
-    }
     let agents = call.handlers.groups.config().consumer;
-    GroupSettings::new(&own).check(agents.session_timeout_ms, agents.heartbeat_interval_ms)?;
+    GroupSettings::new(&changed(own, &changes))
+        .check(agents.session_timeout_ms, agents.heartbeat_interval_ms)?;
     if validate_only || changes.is_empty() {
         return Ok(());
     }
@@ -166,6 +169,27 @@ fn changes(
         changes.extend(rest.map(|name| (name.clone(), None)));
     }
     Ok(changes)
+}
+
+/// Checks whether a topic's values can be read as its configuration says, which takes several keys to know.
+pub(super) fn check_values(config: &BTreeMap<String, String>) -> Result<(), Failure> {
+    let Some(format) = TopicSettings::new(config).values else { return Ok(()) };
+    let failed = |error| invalid(format!("invalid value for topic config archive.value.schema: {error}"));
+    ValueReader::new(&format).map(drop).map_err(failed)
+}
+
+/// A configuration after changes.
+fn changed(
+    mut config: BTreeMap<String, String>,
+    changes: &[(String, Option<String>)],
+) -> BTreeMap<String, String> {
+    for (key, value) in changes.iter().cloned() {
+        match value {
+            Some(value) => config.insert(key, value),
+            None => config.remove(&key),
+        };
+    }
+    config
 }
 
 async fn submit(call: &Call, command: Command) -> Result<(), Failure> {

@@ -20,7 +20,7 @@ use ebb_protocol::{
 };
 
 use super::{
-    Call,
+    Call, configs,
     describe_configs::{SOURCE_DEFAULT, SOURCE_TOPIC},
     errors::Failure,
 };
@@ -91,6 +91,7 @@ async fn plan(
         key.check(value)?;
         config.insert(key.name.to_owned(), value.to_string());
     }
+    configs::check_values(&config)?;
     Ok(CreateTopic {
         topic: call.broker().ids().topic(),
         name,

@@ -128,7 +128,7 @@ fn of_topic(key: &ConfigKey, topic: &TopicInfo) -> Entry {
 pub(super) fn kind(kind: ConfigKind) -> i8 {
     match kind {
         ConfigKind::Boolean => BOOLEAN,
-        ConfigKind::Word(_) => STRING,
+        ConfigKind::Word(_) | ConfigKind::Text(_) => STRING,
         ConfigKind::Int { .. } => INT,
         ConfigKind::Long { .. } => LONG,
         ConfigKind::Ratio => DOUBLE,

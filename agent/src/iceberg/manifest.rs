@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{
     avro::Encoder,
-    metadata::{self, SCHEMA_ID},
+    metadata,
+    schema::Schema,
     table::{DataFile, Entry, Manifest, Status},
 };
 
@@ -39,15 +40,15 @@ impl ManifestFile {
     }
 }
 
-/// A manifest. `url` gives the address of an archive file.
-pub(super) fn manifest(manifest: &Manifest<'_>, url: impl Fn(&DataFile) -> String) -> Bytes {
+/// A manifest of files with this schema. `url` gives the address of an archive file.
+pub(super) fn manifest(manifest: &Manifest<'_>, schema: &Schema, url: impl Fn(&DataFile) -> String) -> Bytes {
     let mut encoder = Encoder::default();
     for entry in &manifest.entries {
         put_entry(&mut encoder, *entry, &url(entry.file));
     }
     let metadata = [
-        ("schema", metadata::schema().to_string()),
-        ("schema-id", SCHEMA_ID.to_string()),
+        ("schema", schema.json().to_string()),
+        ("schema-id", schema.id().to_string()),
         ("partition-spec", "[]".to_owned()),
         ("partition-spec-id", "0".to_owned()),
         ("format-version", "2".to_owned()),

@@ -1,51 +1,15 @@
-//! Iceberg's table metadata, format version 2, as JSON: the schema of archive files with their field ids, and the
-//! snapshots. Knows nothing of manifests but the addresses of their lists.
+//! Iceberg's table metadata, format version 2, as JSON: the schemas of its files, and the snapshots. Knows nothing of
+//! manifests but the addresses of their lists.
+
+use std::collections::BTreeSet;
 
 use ebb_metastore::state::TableSnapshot;
 use serde_json::{Map, Value, json};
 
-use super::table::Facts;
-
-/// The id of the only schema.
-pub(super) const SCHEMA_ID: i32 = 0;
-
-/// The largest field id in use: top-level columns come first, nested ones behind, and none is used twice.
-const COLUMN_ID_LAST: i32 = 18;
+use super::{schema::Schema, table::Facts};
 
 /// The last id of a partition field when there is none.
 const PARTITION_ID_LAST: i32 = 999;
-
-/// The columns of archive files. The crate `ebb-archive` writes these ids into their Parquet schema.
-pub(super) fn schema() -> Value {
-    let column = |id: i32, name: &str, required: bool, kind: Value, doc: &str| json!({"id": id, "name": name, "required": required, "type": kind, "doc": doc});
-    let headers = json!({
-        "type": "list",
-        "element-id": 16,
-        "element-required": true,
-        "element": {"type": "struct", "fields": [
-            {"id": 17, "name": "key", "required": true, "type": "string"},
-            {"id": 18, "name": "value", "required": false, "type": "binary"},
-        ]},
-    });
-    let (int, long, binary) = (|| json!("int"), || json!("long"), || json!("binary"));
-    let raw = "the batch itself, on its first row, where the columns cannot hold all of it";
-    json!({"type": "struct", "schema-id": SCHEMA_ID, "fields": [
-        column(1, "partition", true, int(), "the partition of the topic"),
-        column(2, "offset", true, long(), "the record's offset in its partition"),
-        column(3, "timestamp", false, json!("timestamptz"), "the record's timestamp"),
-        column(4, "key", false, binary(), "the record's key"),
-        column(5, "value", false, binary(), "the record's value"),
-        column(6, "headers", true, headers, "the record's headers, in their order"),
-        column(7, "batch_base_offset", true, long(), "the base offset of the record's batch"),
-        column(8, "leader_epoch", true, int(), "the leader epoch of the record's batch"),
-        column(9, "attributes", true, int(), "the attributes of the record's batch"),
-        column(10, "producer_id", true, long(), "the id of the record's producer; -1 without"),
-        column(11, "producer_epoch", true, int(), "the epoch of the record's producer; -1 without"),
-        column(12, "base_sequence", true, int(), "the first sequence number of the record's batch; -1 without"),
-        column(14, "value_error", false, json!("string"), "why the value is null though the record has one"),
-        column(15, "raw_batch", false, binary(), raw),
-    ]})
-}
 
 /// The snapshot before this one. It may no longer be kept.
 pub(super) fn parent(snapshot: &TableSnapshot) -> Option<u64> {
@@ -59,15 +23,19 @@ pub(super) fn metadata(facts: &Facts, location: &str, lists: &[String]) -> Value
     let entry = |at: &TableSnapshot| json!({"snapshot-id": at.sequence, "timestamp-ms": at.at.0});
     let log: Vec<_> = facts.snapshots.iter().map(entry).collect();
     let last = facts.snapshots.last();
+    // One for each set of typed columns that a snapshot has, and that of the table now.
+    let counts = facts.snapshots.iter().map(|at| at.columns).chain([facts.columns.len()]);
+    let counts: BTreeSet<_> = counts.collect();
+    let schemas: Vec<_> = counts.into_iter().map(|count| Schema::new(&facts.columns, count).json()).collect();
     let mut metadata = json!({
         "format-version": 2,
         "table-uuid": facts.topic.to_string(),
         "location": location,
         "last-sequence-number": last.map_or(0, |last| last.sequence),
         "last-updated-ms": last.map_or(0, |last| last.at.0),
-        "last-column-id": COLUMN_ID_LAST,
-        "current-schema-id": SCHEMA_ID,
-        "schemas": [schema()],
+        "last-column-id": facts.columns.last_id().0,
+        "current-schema-id": facts.columns.len(),
+        "schemas": schemas,
         "default-spec-id": 0,
         "partition-specs": [{"spec-id": 0, "fields": []}],
         "last-partition-id": PARTITION_ID_LAST,
@@ -93,7 +61,7 @@ fn snapshot(facts: &Facts, at: &TableSnapshot, list: &str) -> Value {
         "sequence-number": at.sequence,
         "timestamp-ms": at.at.0,
         "manifest-list": list,
-        "schema-id": SCHEMA_ID,
+        "schema-id": at.columns,
         "summary": summary(facts, at),
     });
     if let Some(parent) = parent(at) {

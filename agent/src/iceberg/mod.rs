@@ -8,43 +8,32 @@
 mod avro;
 mod manifest;
 mod metadata;
+pub mod mirror;
 mod projection;
+mod puts;
 mod rest;
+mod schema;
 mod table;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-
-use bytes::Bytes;
 use ebb_metastore::{Metastore, state::State};
 use ebb_protocol::{clock::SharedClock, ids::TopicName};
-use ebb_segment::{
-    key::Day,
-    store::{SegmentStore, StoreError},
-};
-use futures::{StreamExt, TryStreamExt, stream};
+use ebb_segment::{key::Day, store::SegmentStore};
 use hyper::Method;
-use object_store::path::Path;
-use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
 pub(crate) use self::rest::Answer;
 use self::{
-    projection::{Location, project},
+    projection::{Catalogued, Location, project},
+    puts::Puts,
     rest::{NAMESPACE, Route},
     table::{Facts, SNAPSHOTS_SHOWN_MAX},
 };
 
 /// Tables that are loaded at once: each takes memory for its manifests. More wait.
 const LOADS_AT_ONCE: usize = 4;
-
-/// Objects of one table that are put at once.
-const PUTS_AT_ONCE: usize = 32;
-
-/// Objects of which is remembered that they were put. Past it, all is forgotten, and put again when asked for.
-const PUTS_REMEMBERED_MAX: usize = 100_000;
 
 /// The catalog of one agent.
 pub(crate) struct Catalog {
@@ -55,8 +44,7 @@ pub(crate) struct Catalog {
     store_settings: Value,
     loads: Semaphore,
     clock: SharedClock,
-    /// What was put today.
-    put: Mutex<(Day, BTreeSet<Path>)>,
+    puts: Puts,
 }
 
 impl Catalog {
@@ -75,7 +63,7 @@ impl Catalog {
             location: Location::new(url),
             store_settings: store_settings.into(),
             loads: Semaphore::new(LOADS_AT_ONCE),
-            put: Mutex::new((Day::of(clock.now()), BTreeSet::new())),
+            puts: Puts::default(),
             clock,
         }
     }
@@ -132,9 +120,9 @@ impl Catalog {
         let facts = self.metastore.read(|state: &State| Facts::copy(state, &name, snapshots_max));
         let Some(facts) = facts else { return Answer::no_table(table) };
         let (location, today) = (self.location.clone(), Day::of(self.clock.now()));
-        let projected = spawn_blocking(move || project(&facts, &location, today)).await;
+        let projected = spawn_blocking(move || project(&facts, &location, today, Catalogued::Here)).await;
         let Ok(projected) = projected else { return Answer::unavailable("the agent goes down") };
-        if let Err(error) = self.put(today, projected.objects).await {
+        if let Err(error) = self.puts.put(&self.store, today, projected.objects).await {
             tracing::warn!(%error, table, "the metadata of a table cannot be put");
             return Answer::unavailable(&format!("the metadata cannot be put: {error}"));
         }
@@ -143,29 +131,5 @@ impl Catalog {
             "metadata": projected.metadata,
             "config": self.store_settings,
         }))
-    }
-
-    /// Puts what was not put today.
-    async fn put(&self, today: Day, objects: Vec<(Path, Bytes)>) -> Result<(), StoreError> {
-        let missing: Vec<_> = {
-            let mut put = self.put.lock();
-            if put.0 != today {
-                *put = (today, BTreeSet::new());
-            }
-            objects.into_iter().filter(|(path, _)| !put.1.contains(path)).collect()
-        };
-        let puts = stream::iter(missing).map(|(path, bytes)| async move {
-            self.store.put_object(&path, bytes.into()).await?;
-            Ok::<_, StoreError>(path)
-        });
-        let done: Vec<_> = puts.buffer_unordered(PUTS_AT_ONCE).try_collect().await?;
-        let mut put = self.put.lock();
-        if put.1.len() + done.len() > PUTS_REMEMBERED_MAX {
-            put.1.clear();
-        }
-        if put.0 == today {
-            put.1.extend(done);
-        }
-        Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use bytes::Bytes;
+use ebb_protocol::ids::TopicId;
 use ebb_segment::key::{self, Day};
 use object_store::path::Path;
 use serde_json::Value;
@@ -14,12 +15,55 @@ use xxhash_rust::xxh3::xxh3_128;
 use super::{
     manifest::{self, ManifestFile},
     metadata,
+    schema::Schema,
     table::{DataFile, Facts},
 };
+
+/// Versions of the metadata that a foreign catalog keeps beside the present one.
+const METADATA_VERSIONS_MAX: u32 = 20;
 
 /// The address of the object store, under which readers find what it holds.
 #[derive(Clone, Debug)]
 pub(super) struct Location(String);
+
+/// The catalog that a table is projected for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Catalogued {
+    /// Ours, whose objects last for a day or two.
+    Here,
+    /// A foreign one, which refers to objects for as long as it shows a snapshot.
+    Elsewhere,
+}
+
+impl Catalogued {
+    fn key(self, day: Day, topic: TopicId, name: &str) -> Path {
+        match self {
+            Self::Here => key::iceberg_key(day, topic, name),
+            Self::Elsewhere => key::mirror_key(day, topic, name),
+        }
+    }
+
+    /// The folder that is the table's location. A foreign catalog writes into it.
+    fn folder(self, topic: TopicId) -> Path {
+        match self {
+            Self::Here => key::archive_folder(topic),
+            Self::Elsewhere => key::mirror_folder(topic),
+        }
+    }
+
+    /// Properties of the table beside those it has in any catalog.
+    fn properties(self, topic: TopicId, location: &Location) -> Vec<(&'static str, String)> {
+        match self {
+            Self::Here => Vec::new(),
+            Self::Elsewhere => vec![
+                // Catalogs that give out credentials know by this that they are needed for the files too.
+                ("write.data.path", location.of(&key::archive_folder(topic))),
+                ("write.metadata.delete-after-commit.enabled", "true".to_owned()),
+                ("write.metadata.previous-versions-max", METADATA_VERSIONS_MAX.to_string()),
+            ],
+        }
+    }
+}
 
 /// A table as readers see it.
 #[derive(Clone, Debug)]
@@ -46,12 +90,12 @@ impl Location {
     }
 }
 
-/// Makes the objects of a table, as they are put on a day.
-pub(super) fn project(facts: &Facts, location: &Location, day: Day) -> Projection {
+/// Makes the objects of a table for a catalog, as they are put on a day.
+pub(super) fn project(facts: &Facts, location: &Location, day: Day, by: Catalogued) -> Projection {
     let mut objects = Vec::new();
     let mut add = |kind: &str, suffix: &str, bytes: Bytes| {
         let name = format!("{kind}-{}{suffix}", Uuid::from_u128(xxh3_128(&bytes)));
-        let path = key::iceberg_key(day, facts.topic, &name);
+        let path = by.key(day, facts.topic, &name);
         let url = location.of(&path);
         objects.push((path, bytes));
         url
@@ -65,7 +109,8 @@ pub(super) fn project(facts: &Facts, location: &Location, day: Day) -> Projectio
             match made.entry((manifest.group, manifest.made_by)) {
                 Entry::Occupied(made) => made.get().clone(),
                 Entry::Vacant(vacant) => {
-                    let bytes = manifest::manifest(&manifest, data_url);
+                    let schema = Schema::new(&facts.columns, facts.columns_at(manifest.made_by));
+                    let bytes = manifest::manifest(&manifest, &schema, data_url);
                     let length = bytes.len() as u64;
                     let url = add("manifest", ".avro", bytes);
                     vacant.insert(ManifestFile::new(&manifest, url, length)).clone()
@@ -76,8 +121,11 @@ pub(super) fn project(facts: &Facts, location: &Location, day: Day) -> Projectio
         let list = manifest::manifest_list(snapshot, &manifests);
         lists.push(add(&format!("snapshot-{}", snapshot.sequence), ".avro", list));
     }
-    let table = location.of(&key::archive_folder(facts.topic));
-    let metadata = metadata::metadata(facts, &table, &lists);
+    let table = location.of(&by.folder(facts.topic));
+    let mut metadata = metadata::metadata(facts, &table, &lists);
+    for (name, value) in by.properties(facts.topic, location) {
+        metadata["properties"][name] = value.into();
+    }
     let sequence = facts.snapshots.last().map_or(0, |last| last.sequence);
     let metadata_url = add(&format!("{sequence:05}"), ".metadata.json", metadata.to_string().into());
     Projection { objects, metadata_url, metadata }
@@ -86,6 +134,9 @@ pub(super) fn project(facts: &Facts, location: &Location, day: Day) -> Projectio
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+
+    use ebb_protocol::columns::{ColumnKind, TYPED_ROOT, TypedColumn};
+    use serde_json::json;
 
     use super::{
         super::table::tests::{facts, file},
@@ -109,7 +160,7 @@ mod tests {
         let location = Location::new("s3://bucket");
         let paths = |last: u64| -> BTreeSet<Path> {
             let files: Vec<_> = files.iter().filter(|file| file.added <= last).cloned().collect();
-            project(&facts(&files, 1..last + 1), &location, Day(3))
+            project(&facts(&files, 1..last + 1), &location, Day(3), Catalogued::Here)
                 .objects
                 .into_iter()
                 .map(|(path, _)| path)
@@ -126,7 +177,8 @@ mod tests {
     #[test]
     fn metadata_tells_snapshots_and_their_parents() {
         let all = [file(1, 1, Some(3)), file(2, 2, Some(3)), file(3, 3, None)];
-        let metadata = project(&facts(&all, 2..4), &Location::new("s3://bucket"), Day(3)).metadata;
+        let metadata =
+            project(&facts(&all, 2..4), &Location::new("s3://bucket"), Day(3), Catalogued::Here).metadata;
         assert_eq!(metadata["current-snapshot-id"], 3);
         assert_eq!(metadata["location"], "s3://bucket/archive/00000000-0000-0000-0000-000000000007");
         let snapshots = metadata["snapshots"].as_array().expect("snapshots");
@@ -142,8 +194,42 @@ mod tests {
     }
 
     #[test]
+    fn each_snapshot_has_the_columns_of_its_time() {
+        let mut facts = facts(&[file(1, 1, None), file(2, 2, None)], 1..3);
+        let add = |facts: &mut Facts, parent, name: &str, kind| {
+            let (key, name) = (name.to_owned(), name.to_owned());
+            facts.columns.add(TypedColumn { parent, key, name, kind }).expect("it fits")
+        };
+        add(&mut facts, TYPED_ROOT, "a", ColumnKind::Timestamp);
+        facts.snapshots[0].columns = 1;
+        let list = add(&mut facts, TYPED_ROOT, "l", ColumnKind::List);
+        let element = add(&mut facts, list, "element", ColumnKind::Struct);
+        add(&mut facts, element, "b", ColumnKind::Long);
+        facts.snapshots[1].columns = 4;
+        let metadata = project(&facts, &Location::new("s3://bucket"), Day(3), Catalogued::Here).metadata;
+        assert_eq!((&metadata["last-column-id"], &metadata["current-schema-id"]), (&22.into(), &4.into()));
+        let ids = |of: &str| -> Vec<_> {
+            let all = metadata[of].as_array().expect("a list");
+            all.iter().map(|each| each["schema-id"].clone()).collect()
+        };
+        assert_eq!((ids("schemas"), ids("snapshots")), (vec![1.into(), 4.into()], vec![1.into(), 4.into()]));
+        let typed = |schema: usize| {
+            let columns = metadata["schemas"][schema]["fields"].as_array().expect("columns");
+            columns.iter().find(|column| column["id"] == 13).expect("typed columns")["type"]["fields"].clone()
+        };
+        let a = json!({"id": 19, "name": "a", "required": false, "type": "timestamptz"});
+        assert_eq!(typed(0), json!([a]));
+        let b = json!({"id": 22, "name": "b", "required": false, "type": "long"});
+        let l = json!({"id": 20, "name": "l", "required": false, "type": {
+            "type": "list", "element-id": 21, "element-required": false,
+            "element": {"type": "struct", "fields": [b]},
+        }});
+        assert_eq!(typed(1), json!([a, l]));
+    }
+
+    #[test]
     fn a_table_without_files_has_no_snapshot() {
-        let projection = project(&facts(&[], 1..1), &Location::new("s3://bucket"), Day(3));
+        let projection = project(&facts(&[], 1..1), &Location::new("s3://bucket"), Day(3), Catalogued::Here);
         assert_eq!(projection.objects.len(), 1, "the metadata alone");
         assert_eq!(projection.metadata.get("current-snapshot-id"), None);
     }

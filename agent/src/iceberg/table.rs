@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use ebb_metastore::state::{ArchiveFile, State, TableSnapshot};
-use ebb_protocol::ids::{ArchiveId, TopicId, TopicName};
+use ebb_protocol::{
+    columns::TypedColumns,
+    ids::{ArchiveId, TopicId, TopicName},
+};
 
 /// Snapshots that a table shows, the newest. More would make the first load of a table slow.
 pub(super) const SNAPSHOTS_SHOWN_MAX: usize = 200;
@@ -24,6 +27,8 @@ pub(super) struct Facts {
     /// Oldest first.
     pub(super) snapshots: Vec<TableSnapshot>,
     pub(super) files: BTreeMap<ArchiveId, DataFile>,
+    /// Each snapshot has the first of them.
+    pub(super) columns: TypedColumns,
 }
 
 /// An archive file, with the smallest and the largest value of the columns by which readers prune.
@@ -98,8 +103,15 @@ impl Facts {
     /// Copies the facts of a topic's table; one for which nothing was published is empty. `None` without such a topic.
     pub(super) fn copy(state: &State, name: &TopicName, snapshots_max: usize) -> Option<Self> {
         let topic = state.topic_id(name)?;
-        let mut facts = Self { topic, name: name.clone(), snapshots: Vec::new(), files: BTreeMap::new() };
+        let mut facts = Self {
+            topic,
+            name: name.clone(),
+            snapshots: Vec::new(),
+            files: BTreeMap::new(),
+            columns: TypedColumns::default(),
+        };
         let Some(table) = state.table(topic) else { return Some(facts) };
+        facts.columns = table.columns().clone();
         let hidden = table.snapshots().len().saturating_sub(snapshots_max);
         facts.snapshots = table.snapshots().skip(hidden).cloned().collect();
         let Some(oldest) = facts.snapshots.first() else { return Some(facts) };
@@ -109,6 +121,12 @@ impl Facts {
         let files = table.files_at(oldest.sequence).chain(changed);
         facts.files = files.map(|(id, file)| (id, DataFile::new(id, file))).collect();
         Some(facts)
+    }
+
+    /// How many typed columns the table had when a snapshot was made; that of one that is not shown has none.
+    pub(super) fn columns_at(&self, sequence: u64) -> usize {
+        let at = self.snapshots.binary_search_by_key(&sequence, |snapshot| snapshot.sequence);
+        at.ok().and_then(|at| self.snapshots.get(at)).map_or(0, |snapshot| snapshot.columns)
     }
 
     /// The manifests of a snapshot, those of the oldest files first.
@@ -179,12 +197,14 @@ pub(super) mod tests {
             at: Timestamp(1_000 * sequence.cast_signed()),
             added: changed(&|file| file.added == sequence),
             removed: changed(&|file| file.removed == Some(sequence)),
+            columns: 0,
         };
         Facts {
             topic: TopicId(Uuid::from_u128(7)),
             name: TopicName::new("events").expect("a topic's name"),
             snapshots: sequences.map(snapshot).collect(),
             files: files.iter().map(|file| (file.id, file.clone())).collect(),
+            columns: TypedColumns::default(),
         }
     }
 

@@ -1,5 +1,5 @@
 //! Kafka's wire format as Ebbtide uses it: ids and positions, the record batch view, the record codec,
-//! frames, the API table, error codes, and the injected clock and randomness.
+//! frames, the API table, error codes, typed columns and formats of values, and the injected clock and randomness.
 //!
 //! This crate does no I/O and must not know tokio, stores, segments or the metastore.
 
@@ -8,6 +8,7 @@
 pub mod api;
 pub mod batch;
 pub mod clock;
+pub mod columns;
 pub mod error;
 pub mod frame;
 pub mod ids;
@@ -15,4 +16,5 @@ pub mod messages;
 pub mod planted;
 pub mod random;
 pub mod shape;
+pub mod values;
 pub mod wire;

@@ -68,11 +68,13 @@ pub enum Bug {
     LatestRecordDropped,
     /// Compaction drops tombstones as soon as it meets them.
     TombstoneTooSoon,
+    /// Retention deletes one batch too many.
+    RetainedOneLess,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::AckBeforeDurable,
         Self::IgnoreFailedUpload,
         Self::NoDeduplication,
@@ -105,6 +107,7 @@ impl Bug {
         Self::ArchiveGraceIgnored,
         Self::LatestRecordDropped,
         Self::TombstoneTooSoon,
+        Self::RetainedOneLess,
     ];
 }
 

@@ -21,7 +21,7 @@ use parquet::{
 
 use crate::{
     checksums::{Checksums, Tail},
-    schema::{self, Column, Identity, KEY_CHECKSUMS, MICROS, VERSION},
+    schema::{self, Column, Identity, KEY_CHECKSUMS, LEAVES, MICROS, VERSION},
 };
 
 /// Why a footer cannot be read.
@@ -54,11 +54,11 @@ pub struct RowGroup {
     pub min_timestamp: Option<Timestamp>,
     /// The largest timestamp of its rows; none if no row has one.
     pub max_timestamp: Option<Timestamp>,
-    /// Where its pages lie in the file.
+    /// Where its pages lie in the file, without those of typed columns, which lie behind.
     pub range: ByteRange,
     /// How many rows it has.
     pub rows: usize,
-    /// What its rows take before compression, in bytes.
+    /// What its rows take before compression, in bytes; without typed columns.
     pub logical_bytes: u64,
     /// Whether a batch is kept whole beside its rows.
     pub has_raw: bool,
@@ -239,9 +239,14 @@ fn read(file_bytes: u64, tail: Tail, metadata: ParquetMetaData) -> Result<Footer
     Ok(Footer { identity, metadata, checksums, groups })
 }
 
+/// The columns that consumers read.
+fn chunks(metadata: &RowGroupMetaData) -> impl Iterator<Item = &ColumnChunkMetaData> {
+    metadata.columns().iter().take(LEAVES)
+}
+
 /// From the first byte of a row group's first page to the last of its last.
 fn range_of(metadata: &RowGroupMetaData) -> ByteRange {
-    let ranges = metadata.columns().iter().map(ColumnChunkMetaData::byte_range);
+    let ranges = chunks(metadata).map(ColumnChunkMetaData::byte_range);
     let (start, end) =
         ranges.fold((u64::MAX, 0), |(start, end), (at, len)| (start.min(at), end.max(at + len)));
     ByteRange { start: start.min(end), len: end.saturating_sub(start) }
@@ -254,6 +259,7 @@ fn group(metadata: &RowGroupMetaData) -> Option<RowGroup> {
     let Statistics::Int64(timestamp) = statistics(Column::Timestamp)? else { return None };
     let rows = usize::try_from(metadata.num_rows()).ok()?;
     let nulls = statistics(Column::RawBatch)?.null_count_opt()?;
+    let logical_bytes: i64 = chunks(metadata).map(ColumnChunkMetaData::uncompressed_size).sum();
     (partition.min_opt() == partition.max_opt()).then_some(())?;
     Some(RowGroup {
         partition: PartitionIndex(*partition.min_opt()?),
@@ -263,7 +269,7 @@ fn group(metadata: &RowGroupMetaData) -> Option<RowGroup> {
         max_timestamp: timestamp.max_opt().map(|micros| Timestamp(micros.div_euclid(MICROS))),
         range: range_of(metadata),
         rows,
-        logical_bytes: metadata.total_byte_size().try_into().unwrap_or(0),
+        logical_bytes: logical_bytes.try_into().unwrap_or(0),
         has_raw: usize::try_from(nulls).is_ok_and(|nulls| nulls < rows),
     })
 }

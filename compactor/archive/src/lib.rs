@@ -12,10 +12,11 @@
 //!  2 offset            int64                        10 producer_id       int64   -1 is none
 //!  3 timestamp         timestamp, micros, UTC?      11 producer_epoch    int32   -1 is none
 //!  4 key               binary?                      12 base_sequence     int32   -1 is none
-//!  5 value             binary? or string?           13 reserved for typed columns
+//!  5 value             binary? or string?           13 v                  struct? of typed columns
 //!  6 headers           list of key, value?          14 value_error       string?
 //!  7 batch_base_offset int64                        15 raw_batch         binary?
 //!  8 leader_epoch      int32                        16 to 18 headers: element, key, value
+//!                                              19 and on: typed columns
 //! ```
 //!
 //! Numbers are Iceberg's field ids; those of nested fields follow those of the top level, because catalogs number in
@@ -32,6 +33,7 @@ mod rebuild;
 mod rows;
 mod scan;
 mod schema;
+mod typed;
 mod writer;
 
 pub use checksums::Tail;
@@ -40,4 +42,5 @@ pub use hash::Chain;
 pub use rebuild::{Found, RebuildError};
 pub use scan::{ReadError, Scan, Step, Steps, TimeScan};
 pub use schema::{Identity, VERSION, ValueType};
+pub use typed::{ColumnTree, SchemaError, Typed, Unfit, ValueReader};
 pub use writer::{Archive, ArchiveWriter, Codec, Settings, Span, WriteError};

@@ -19,6 +19,7 @@ use ebb_protocol::{
 use crate::{
     hash::Chain,
     schema::{self, MICROS, ValueType},
+    typed::{Cells, Typed},
 };
 
 /// What a row takes beside its key, value and headers, roughly, in bytes.
@@ -46,19 +47,23 @@ pub(crate) struct Rows {
     base_sequence: Int32Builder,
     value_error: StringBuilder,
     raw_batch: BinaryBuilder,
+    typed: Option<Cells>,
+    /// Values that have no typed columns because they do not fit.
+    unfit: u64,
     /// What they take, roughly, in bytes.
     bytes: usize,
     len: usize,
 }
 
 impl Rows {
-    pub(crate) fn new(value_type: ValueType) -> Self {
+    pub(crate) fn new(value_type: ValueType, typed: Typed) -> Self {
+        let typed = (!typed.columns.is_empty()).then(|| Cells::new(typed));
         let headers = StructBuilder::new(
             schema::header_fields(),
             vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())],
         );
         Self {
-            schema: schema::schema(value_type),
+            schema: schema::schema(value_type, typed.as_ref().map(Cells::field)),
             value_type,
             partition: Int32Builder::new(),
             offset: Int64Builder::new(),
@@ -74,6 +79,8 @@ impl Rows {
             base_sequence: Int32Builder::new(),
             value_error: StringBuilder::new(),
             raw_batch: BinaryBuilder::new(),
+            typed,
+            unfit: 0,
             bytes: 0,
             len: 0,
         }
@@ -82,6 +89,16 @@ impl Rows {
     /// What the rows take, roughly, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Their columns.
+    pub(crate) fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    /// How many values did not fit into typed columns, of all that were pushed.
+    pub(crate) fn unfit(&self) -> u64 {
+        self.unfit
     }
 
     /// How many there are.
@@ -158,7 +175,11 @@ impl Rows {
         self.producer_id.append_value(header.producer_id.0);
         self.producer_epoch.append_value(header.producer_epoch.0.into());
         self.base_sequence.append_value(header.base_sequence.0);
-        self.value_error.append_option(beside.error);
+        let unfit = self.typed.as_mut().and_then(|typed| typed.push(record.value.as_deref()).err());
+        self.unfit += u64::from(unfit.is_some());
+        // What is wrong with the whole batch goes before.
+        let error = beside.error.map(str::to_owned).or_else(|| unfit.map(|unfit| unfit.to_string()));
+        self.value_error.append_option(error);
         self.raw_batch.append_option(beside.raw_batch);
         self.bytes += ROW_OVERHEAD_BYTES + bytes_of(record) + beside.raw_batch.map_or(0, <[u8]>::len);
         self.len += 1;
@@ -188,7 +209,7 @@ impl Rows {
             ValueType::String => Arc::new(StringArray::try_from_binary(value)?),
         };
         (self.bytes, self.len) = (0, 0);
-        let columns: Vec<ArrayRef> = vec![
+        let mut columns: Vec<ArrayRef> = vec![
             Arc::new(self.partition.finish()),
             Arc::new(self.offset.finish()),
             Arc::new(self.timestamp.finish()),
@@ -204,6 +225,7 @@ impl Rows {
             Arc::new(self.value_error.finish()),
             Arc::new(self.raw_batch.finish()),
         ];
+        columns.extend(self.typed.as_mut().map(Cells::take).transpose()?);
         Columns::try_new(self.schema.clone(), columns)
     }
 }

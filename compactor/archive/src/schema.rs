@@ -103,7 +103,7 @@ pub(crate) fn find<'a>(pairs: &'a [KeyValue], key: &str) -> Option<&'a str> {
     pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
 }
 
-fn field(id: u32, name: &str, kind: DataType, nullable: bool) -> Field {
+pub(crate) fn field(id: u32, name: &str, kind: DataType, nullable: bool) -> Field {
     let id = (PARQUET_FIELD_ID_META_KEY.to_owned(), id.to_string());
     Field::new(name, kind, nullable).with_metadata([id])
 }
@@ -123,14 +123,17 @@ pub(crate) fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
 }
 
-/// All columns, in their order.
-pub(crate) fn schema(value: ValueType) -> SchemaRef {
+/// How many columns that hold values every file has. Those of `v` lie behind them.
+pub(crate) const LEAVES: usize = 15;
+
+/// All columns, in their order; the typed ones last, so that consumers' lie together.
+pub(crate) fn schema(value: ValueType, typed: Option<&FieldRef>) -> SchemaRef {
     use DataType::{Binary, Int32, Int64, List, Utf8};
     let value = match value {
         ValueType::Binary => Binary,
         ValueType::String => Utf8,
     };
-    Arc::new(Schema::new(vec![
+    let columns = vec![
         field(1, "partition", Int32, false),
         field(2, "offset", Int64, false),
         field(3, "timestamp", timestamp_type(), true),
@@ -145,5 +148,6 @@ pub(crate) fn schema(value: ValueType) -> SchemaRef {
         field(12, "base_sequence", Int32, false),
         field(14, "value_error", Utf8, true),
         field(15, "raw_batch", Binary, true),
-    ]))
+    ];
+    Arc::new(Schema::new(columns.into_iter().map(Arc::new).chain(typed.cloned()).collect::<Fields>()))
 }

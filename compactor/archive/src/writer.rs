@@ -7,7 +7,7 @@ use ebb_protocol::{
     ids::{Offset, PartitionIndex, Timestamp},
 };
 use parquet::{
-    arrow::ArrowWriter,
+    arrow::{ArrowSchemaConverter, ArrowWriter},
     basic::{Compression, Encoding, ZstdLevel},
     errors::ParquetError,
     file::{
@@ -21,7 +21,8 @@ use crate::{
     checksums::{Checksums, Tail},
     hash::Chain,
     rows::Rows,
-    schema::{self, Identity, KEY_CHECKSUMS, ValueType},
+    schema::{Identity, KEY_CHECKSUMS, ValueType},
+    typed::{TYPED_COLUMN, Typed},
 };
 
 /// Rows are handed to the encoders when they come to this many bytes, or to [`CHUNK_ROWS_MAX`].
@@ -129,6 +130,8 @@ pub struct Archive {
     pub spans: Vec<Span>,
     /// How many rows it has.
     pub rows: u64,
+    /// How many of its values have no typed columns because they do not fit; 0 in a file without such columns.
+    pub unfit: u64,
     /// What its readers read first.
     pub tail: Tail,
 }
@@ -156,11 +159,24 @@ impl ArchiveWriter {
     /// # Errors
     /// [`WriteError::Level`].
     pub fn new(identity: Identity, settings: Settings) -> Result<Self, WriteError> {
-        let properties = properties(identity, settings)?;
-        let writer = ArrowWriter::try_new(Vec::new(), schema::schema(settings.value_type), Some(properties))?;
+        Self::typed(identity, settings, Typed::default())
+    }
+
+    /// Begins a file with typed columns beside the raw values, which have ids; like [`Self::new`] if there are none.
+    ///
+    /// # Errors
+    /// [`WriteError::Level`].
+    pub fn typed(identity: Identity, settings: Settings, typed: Typed) -> Result<Self, WriteError> {
+        let rows = Rows::new(settings.value_type, typed);
+        let schema = ArrowSchemaConverter::new().convert(&rows.schema())?;
+        let typed = schema.columns().iter().map(|column| column.path().clone());
+        let typed: Vec<_> =
+            typed.filter(|path| path.parts().first().is_some_and(|root| root == TYPED_COLUMN)).collect();
+        let properties = properties(identity, settings, typed)?;
+        let writer = ArrowWriter::try_new(Vec::new(), rows.schema(), Some(properties))?;
         Ok(Self {
             writer,
-            rows: Rows::new(settings.value_type),
+            rows,
             row_group_bytes: settings.row_group_bytes,
             uncompressed_bytes: 0,
             spans: Vec::new(),
@@ -234,7 +250,8 @@ impl ArchiveWriter {
         let tail_bytes = u32::try_from(tail.len()).map_err(|_| WriteError::Tail { bytes: tail.len() })?;
         let tail = Tail { bytes: tail_bytes, checksum: crc32c::crc32c(tail) };
         let file_bytes = self.taken + bytes.len() as u64;
-        Ok(Archive { bytes, file_bytes, spans: self.spans, rows: self.rows_written, tail })
+        let (rows, unfit) = (self.rows_written, self.rows.unfit());
+        Ok(Archive { bytes, file_bytes, spans: self.spans, rows, unfit, tail })
     }
 
     fn begin_span(&mut self, partition: PartitionIndex, batch: &RecordBatch) -> Result<(), WriteError> {
@@ -276,7 +293,11 @@ impl ArchiveWriter {
     }
 }
 
-fn properties(identity: Identity, settings: Settings) -> Result<WriterProperties, WriteError> {
+fn properties(
+    identity: Identity,
+    settings: Settings,
+    typed: Vec<ColumnPath>,
+) -> Result<WriterProperties, WriteError> {
     let column = |name: &str| ColumnPath::from(name);
     let nested =
         |name: &str| ColumnPath::new(vec!["headers".into(), "list".into(), "element".into(), name.into()]);
@@ -322,6 +343,12 @@ fn properties(identity: Identity, settings: Settings) -> Result<WriterProperties
     ];
     for path in repeated.map(column).into_iter().chain([nested("key"), nested("value")]) {
         properties = properties.set_column_dictionary_enabled(path, true);
+    }
+    for path in typed {
+        // Chunks of few values become small, and readers leave out row groups by the bounds of a column.
+        properties = properties
+            .set_column_dictionary_enabled(path.clone(), true)
+            .set_column_statistics_enabled(path, EnabledStatistics::Chunk);
     }
     Ok(properties.build())
 }

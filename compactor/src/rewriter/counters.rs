@@ -19,6 +19,8 @@ pub struct RewriteCounts {
     pub records: u64,
     /// Files that were written and not published, because their topic had changed meanwhile.
     pub files_refused: u64,
+    /// Values that were written without typed columns because they do not fit.
+    pub values_unfit: u64,
 }
 
 /// The rewriter's counters, shared with those who read them.
@@ -31,6 +33,7 @@ pub struct RewriteCounters {
     source_bytes: AtomicU64,
     records: AtomicU64,
     files_refused: AtomicU64,
+    values_unfit: AtomicU64,
 }
 
 impl RewriteCounters {
@@ -46,6 +49,7 @@ impl RewriteCounters {
             source_bytes: read(&self.source_bytes),
             records: read(&self.records),
             files_refused: read(&self.files_refused),
+            values_unfit: read(&self.values_unfit),
         }
     }
 
@@ -62,6 +66,10 @@ impl RewriteCounters {
         self.files.fetch_add(1, Ordering::Relaxed);
         self.file_bytes.fetch_add(bytes, Ordering::Relaxed);
         self.records.fetch_add(records, Ordering::Relaxed);
+    }
+
+    pub(super) fn unfit(&self, values: u64) {
+        self.values_unfit.fetch_add(values, Ordering::Relaxed);
     }
 
     pub(super) fn file_refused(&self) {

@@ -19,6 +19,7 @@ mod pace;
 mod place;
 mod plan;
 mod read;
+mod shape;
 mod shelf;
 mod source;
 mod task;

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use ebb_archive::{Archive, Footer, Span};
 use ebb_metastore::{
-    command::{ArchiveSpan, PublishArchive},
+    command::{ArchiveSpan, FileColumns, PublishArchive},
     state::{BatchCoordinates, fingerprint},
 };
 use ebb_protocol::ids::{ArchiveId, ByteRange, PartitionIndex, TopicId};
@@ -32,7 +32,8 @@ pub(super) struct Shelf<'a> {
 }
 
 impl Shelf<'_> {
-    /// Puts a file, whose spans hold `pieces`, one for one, and reads it back. Gives the command that publishes it.
+    /// Puts a file, whose spans hold `pieces`, one for one, and which has these typed columns, and reads it back. Gives
+    /// the command that publishes it.
     ///
     /// # Errors
     /// Those of the store, and what is wrong with the file that can be read out of it.
@@ -42,12 +43,13 @@ impl Shelf<'_> {
         id: ArchiveId,
         mut archive: Archive,
         pieces: &[Piece],
+        columns: FileColumns,
     ) -> Result<PublishArchive, RewriteError> {
         let key = key::archive_key(topic, id);
         let payload = PutPayload::from_bytes(Bytes::from(std::mem::take(&mut archive.bytes)));
         self.requests.turn().await;
         self.store.put_object(&key, payload).await?;
-        self.publish(topic, id, &archive, pieces).await
+        self.publish(topic, id, &archive, pieces, columns).await
     }
 
     /// Reads a file back that is in the store, and gives the command that publishes it.
@@ -60,6 +62,7 @@ impl Shelf<'_> {
         id: ArchiveId,
         archive: &Archive,
         pieces: &[Piece],
+        columns: FileColumns,
     ) -> Result<PublishArchive, RewriteError> {
         let key = key::archive_key(topic, id);
         let bytes = archive.file_bytes;
@@ -71,7 +74,7 @@ impl Shelf<'_> {
         let spans = pieces.iter().zip(&archive.spans);
         let spans = spans.filter_map(|(piece, span)| piece.published(span, &footer)).collect();
         let (tail_bytes, tail_checksum) = (archive.tail.bytes, archive.tail.checksum);
-        Ok(PublishArchive { archive: id, topic, bytes, tail_bytes, tail_checksum, spans })
+        Ok(PublishArchive { archive: id, topic, bytes, tail_bytes, tail_checksum, spans, columns })
     }
 }
 

@@ -125,6 +125,11 @@ impl<'a> Reader<'a> {
         Ok(bytes.slice(..len.min(bytes.len())))
     }
 
+    /// Has the next bytes read anew.
+    pub(super) fn forget(&mut self) {
+        self.piece = None;
+    }
+
     fn kept(&self, range: &Range<u64>) -> Option<Bytes> {
         let (held, bytes) = self.piece.as_ref()?;
         let from = usize::try_from(range.start.checked_sub(held.start)?).ok()?;

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, ops::ControlFlow, pin::pin};
 use ebb_archive::{Archive, ArchiveWriter, Identity};
 use ebb_metastore::{
     Metastore, Submission,
-    command::{Command, PublishArchive, Work},
+    command::{Command, FileColumns, PublishArchive, Work},
     outcome::{Outcome, Refusal},
     state::{BatchCoordinates, State},
 };
@@ -25,6 +25,7 @@ use super::{
     place::place,
     plan::Window,
     read::Sources,
+    shape::{Shape, Wanted},
     shelf::{Piece, Shelf},
 };
 
@@ -39,6 +40,7 @@ struct Draft {
     topic: TopicId,
     id: ArchiveId,
     archive: Archive,
+    columns: FileColumns,
     /// What its spans hold, one for one.
     pieces: Vec<Piece>,
     /// Why some rows are not in it, if so.
@@ -160,12 +162,12 @@ impl Workshop<'_> {
 
     /// Puts a file, reads it back, and gives the command that publishes it.
     async fn put(&self, draft: Draft) -> Result<Filed, RewriteError> {
-        let Draft { topic, id, archive, pieces, left_out } = draft;
+        let Draft { topic, id, archive, columns, pieces, left_out } = draft;
         if pieces.is_empty() {
             return Ok(Filed { command: None, left_out });
         }
         let shelf = Shelf { store: self.store, requests: self.requests, cpu: self.cpu };
-        let command = shelf.put(topic, id, archive, &pieces).await?;
+        let command = shelf.put(topic, id, archive, &pieces, columns).await?;
         Ok(Filed { command: Some(command), left_out })
     }
 
@@ -180,7 +182,10 @@ impl Workshop<'_> {
         let failed = |error| RewriteError::Write { topic, error };
         let id = self.ids.archive_since(self.metastore.read(State::sweep_boundary));
         let identity = Identity { cluster: self.cluster, topic, object: id };
-        let mut writer = ArchiveWriter::new(identity, self.config.layout).map_err(failed)?;
+        let shape = self.shape(topic, rows, sources).await?;
+        let layout = shape.layout(self.config.layout);
+        let (typed, columns) = shape.settle(rows.len());
+        let mut writer = ArchiveWriter::typed(identity, layout, typed).map_err(failed)?;
         let (mut stint, mut left_out) = (self.cpu.stint(), None);
         let mut pieces: Vec<Piece> = Vec::new();
         for (partition, rows) in rows {
@@ -206,7 +211,32 @@ impl Workshop<'_> {
                 }
             }
         }
-        Ok(Draft { topic, id, archive: writer.finish().map_err(failed)?, pieces, left_out })
+        let archive = writer.finish().map_err(failed)?;
+        self.counters.unfit(archive.unfit);
+        Ok(Draft { topic, id, archive, columns, pieces, left_out })
+    }
+
+    /// The shape of a topic's file. Where its columns follow from the values, all of these are looked at.
+    async fn shape(
+        &self,
+        topic: TopicId,
+        rows: &TopicRows,
+        sources: &mut Sources<'_>,
+    ) -> Result<Shape, RewriteError> {
+        let mut shape = self.metastore.read(|state| Wanted::of(state, topic)).for_values();
+        let mut stint = self.cpu.stint();
+        let learned = if shape.learns() { rows.values() } else { Default::default() };
+        for row in learned.flatten() {
+            let batches = match placed(row, LeaderEpoch(0), sources).await {
+                Err(error) if error.lost().is_some() => continue,
+                placed => placed?,
+            };
+            for batch in batches {
+                shape.learn(&batch);
+                stint.breathe().await;
+            }
+        }
+        Ok(shape)
     }
 
     /// Has one entry swap the files in, and give the claim back.

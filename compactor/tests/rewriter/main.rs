@@ -1,9 +1,13 @@
 //! The rewriter on a bucket in memory: what it writes, what it waits for, and what happens when it is disturbed.
 
+mod dues;
+mod flipping;
 mod keys;
+mod layout;
 mod merge;
 mod retention;
 mod support;
+mod typed;
 
 use std::{
     future::Future,
@@ -390,7 +394,7 @@ async fn what_is_deleted_meanwhile_does_not_come_back() {
 }
 
 /// Polls a future so many times, if it does not end before; whether it has ended.
-async fn poll_times<F: Future>(mut future: Pin<&mut F>, times: usize) -> bool {
+pub(crate) async fn poll_times<F: Future>(mut future: Pin<&mut F>, times: usize) -> bool {
     let mut left = times;
     std::future::poll_fn(|context: &mut Context<'_>| {
         if left == 0 {

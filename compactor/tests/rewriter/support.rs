@@ -94,7 +94,16 @@ impl World {
     }
 
     pub(crate) fn merger(&self, member: &Member, config: MergeConfig) -> Merger {
-        let (metastore, store, clock) = (member.metastore().clone(), self.bucket.clone(), self.clock.clone());
+        self.merger_on(member, self.bucket.clone(), config)
+    }
+
+    pub(crate) fn merger_on(
+        &self,
+        member: &Member,
+        store: Arc<dyn ObjectStore>,
+        config: MergeConfig,
+    ) -> Merger {
+        let (metastore, clock) = (member.metastore().clone(), self.clock.clone());
         Merger::new(member.id(), metastore, store, clock, self.random.fork(), config)
     }
 

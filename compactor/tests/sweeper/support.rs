@@ -14,8 +14,8 @@ use ebb_compactor::sweeper::{Sweeper, SweeperConfig};
 use ebb_metastore::{
     Metastore, MetastoreConfig, Submission,
     command::{
-        ArchiveSpan, BatchFacts, BodyPlace, Command, CommitSegment, CreateTopic, ObjectRef, PublishArchive,
-        RegisterAgent, Run,
+        ArchiveSpan, BatchFacts, BodyPlace, Command, CommitSegment, CreateTopic, FileColumns, ObjectRef,
+        PublishArchive, RegisterAgent, Run,
     },
     log::{CommitLog, RetryConfig, bucket::BucketLog},
     outcome::{Outcome, Refusal},
@@ -206,7 +206,15 @@ impl Node {
             max_timestamp: Timestamp(0),
         };
         let (bytes, tail_bytes, tail_checksum, spans) = (ARCHIVE_BYTES, 100, 0, vec![span]);
-        let publish = PublishArchive { archive, topic, bytes, tail_bytes, tail_checksum, spans };
+        let publish = PublishArchive {
+            archive,
+            topic,
+            bytes,
+            tail_bytes,
+            tail_checksum,
+            spans,
+            columns: FileColumns::default(),
+        };
         match self.submit(Command::PublishArchive(publish)).await {
             Outcome::Done => Ok(()),
             Outcome::Refused(refusal) => Err(refusal),

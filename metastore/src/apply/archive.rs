@@ -14,7 +14,7 @@ use crate::{
     entry::Entry,
     limits::SPANS_PER_ARCHIVE_MAX,
     outcome::{Outcome, Refusal},
-    state::{BatchCoordinates, ObjectFacts, State},
+    state::{BatchCoordinates, ObjectFacts, State, Table},
 };
 
 impl State {
@@ -34,6 +34,9 @@ impl State {
             return Err(Refusal::ArchivePublished);
         }
         self.check_replaced(publish)?;
+        let none = Table::default();
+        let columns = self.tables.get(&publish.topic).unwrap_or(&none).columns_with(&publish.columns);
+        let columns = columns.ok_or(Refusal::StaleArchive)?;
         let (now, topic) = (self.time_by(context.entry), publish.topic);
         let mut replaced = Vec::new();
         for span in &publish.spans {
@@ -52,7 +55,9 @@ impl State {
         }
         let died = self.release(&replaced, now);
         let published = Some(publish).filter(|_| rows > 0);
-        self.tables.entry(topic).or_default().change(published, died, now);
+        let table = self.tables.entry(topic).or_default();
+        table.set_columns(columns);
+        table.change(published, died, now);
         Ok(Outcome::Done)
     }
 

@@ -1,6 +1,9 @@
 //! Commands of the archive: publishing a file, and claiming work so that compactors share it.
 
-use ebb_protocol::ids::{ArchiveId, ByteRange, LogPosition, Offset, PartitionIndex, Timestamp, TopicId};
+use ebb_protocol::{
+    columns::TypedColumn,
+    ids::{ArchiveId, ByteRange, LogPosition, Offset, PartitionIndex, Timestamp, TopicId},
+};
 use serde::{Deserialize, Serialize};
 
 /// Puts an archive file in the place of the rows of coordinates that it was made from, all or nothing.
@@ -18,6 +21,17 @@ pub struct PublishArchive {
     pub tail_checksum: u32,
     /// The offsets that it takes over, sorted by partition and first offset, none twice.
     pub spans: Vec<ArchiveSpan>,
+    /// The typed columns that it was written with.
+    pub columns: FileColumns,
+}
+
+/// The typed columns of an archive file: some that its topic had, and some that come with it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileColumns {
+    /// How many the topic had when the file was planned: its columns are among these and those that are added.
+    pub known: u32,
+    /// Those that it adds. Their ids follow from their order, so the topic must not have got others meanwhile.
+    pub added: Vec<TypedColumn>,
 }
 
 /// Offsets of one partition that an archive file takes over.

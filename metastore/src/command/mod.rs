@@ -13,7 +13,7 @@ use ebb_protocol::ids::{
 use postcard::{ser_flavors, serialize_with_flavor};
 use serde::{Deserialize, Serialize};
 
-pub use self::archive::{ArchiveSpan, PublishArchive, RecordCompaction, Work};
+pub use self::archive::{ArchiveSpan, FileColumns, PublishArchive, RecordCompaction, Work};
 pub use self::groups::{
     ClassicGroup, ClassicMember, ClassicPart, CommitFence, CommitOffsets, CommittedOffset, ConsumerGroup,
     ConsumerMember, DeleteOffsets, GroupChange, Partitions, UpdateGroup,

@@ -145,7 +145,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::command::{ArchiveSpan, PublishArchive};
+    use crate::command::{ArchiveSpan, FileColumns, PublishArchive};
 
     fn submit() -> (Queued, Pending) {
         pair(Submission::default(), true, Instant::now() + Duration::from_secs(1))
@@ -203,6 +203,7 @@ mod tests {
                 tail_bytes: 1 << 20,
                 tail_checksum: 0,
                 spans: (0..spans).map(span).collect(),
+                columns: FileColumns::default(),
             };
             Submission { commands: vec![Command::PublishArchive(publish)], body: Vec::new() }.weight()
         };

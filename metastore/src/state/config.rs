@@ -4,6 +4,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use ebb_protocol::values::{ValueFormat, ValueFraming, ValueSyntax};
+
 pub use super::config_table::TOPIC_CONFIGS;
 
 /// A key of a configuration.
@@ -77,6 +79,8 @@ pub enum ConfigKind {
     Word(&'static [&'static str]),
     /// A comma-separated list of these words; every list when there are none.
     List(&'static [&'static str]),
+    /// Any text of at most this many bytes.
+    Text(usize),
 }
 
 /// Why a key or value was not taken.
@@ -141,6 +145,7 @@ impl ConfigKind {
             Self::Long { min } => value.parse::<i64>().is_ok_and(|number| number >= min),
             Self::Ratio => value.parse().is_ok_and(|number| (0.0..=1.0).contains(&number)),
             Self::Word(words) => words.contains(&value),
+            Self::Text(bytes_max) => value.len() <= bytes_max,
             Self::List(words) => list(value).all(|word| words.is_empty() || words.contains(&word)),
         }
     }
@@ -154,6 +159,7 @@ impl ConfigKind {
             Self::Long { min } => format!("an integer of at least {min}"),
             Self::Ratio => "a number from 0 to 1".to_owned(),
             Self::Word(words) => format!("one of {}", words.join(", ")),
+            Self::Text(bytes_max) => format!("a text of at most {bytes_max} bytes"),
             Self::List([]) => "a comma-separated list".to_owned(),
             Self::List(words) => format!("a comma-separated list of {}", words.join(", ")),
         }
@@ -199,6 +205,34 @@ pub struct TopicSettings {
     pub segment_ms: i64,
     /// `segment.bytes`: up to which size archive files are merged, in bytes.
     pub segment_bytes: i32,
+    /// `archive.compression.*`, `archive.page.bytes` and `archive.row.group.bytes`.
+    pub archive_layout: ArchiveLayout,
+    /// `archive.value.*`: how the values are written; none if archive files have no typed columns beside them.
+    pub values: Option<ValueFormat>,
+}
+
+/// How a topic wants its archive files laid out. What it does not say is up to the compactor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArchiveLayout {
+    /// How they are compressed.
+    pub codec: Option<ArchiveCodec>,
+    /// The level of zstd.
+    pub zstd_level: Option<u8>,
+    /// The size of a row group after compression, in bytes.
+    pub row_group_bytes: Option<usize>,
+    /// The size of a page of keys or values before compression, in bytes.
+    pub page_bytes: Option<usize>,
+}
+
+/// How archive files are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ArchiveCodec {
+    /// Not at all.
+    None,
+    /// lz4
+    Lz4,
+    /// zstd
+    Zstd,
 }
 
 /// The codec that a topic's batches are brought to.
@@ -256,8 +290,41 @@ impl TopicSettings {
             min_cleanable_dirty_ppm: millionths(value("min.cleanable.dirty.ratio")),
             segment_ms: long("segment.ms"),
             segment_bytes: int("segment.bytes"),
+            archive_layout: archive_layout(overrides),
+            values: values(overrides),
         }
     }
+}
+
+fn archive_layout(overrides: &BTreeMap<String, String>) -> ArchiveLayout {
+    let own = |name| overrides.contains_key(name).then(|| effective(overrides, name));
+    let bytes = |name| own(name).and_then(|value| value.parse().ok());
+    ArchiveLayout {
+        codec: own("archive.compression.type").map(|codec| match codec {
+            "none" => ArchiveCodec::None,
+            "lz4" => ArchiveCodec::Lz4,
+            _ => ArchiveCodec::Zstd,
+        }),
+        zstd_level: own("archive.compression.zstd.level").and_then(|level| level.parse().ok()),
+        row_group_bytes: bytes("archive.row.group.bytes"),
+        page_bytes: bytes("archive.page.bytes"),
+    }
+}
+
+fn values(overrides: &BTreeMap<String, String>) -> Option<ValueFormat> {
+    let syntax = match effective(overrides, "archive.value.format") {
+        "json" => ValueSyntax::Json,
+        "avro" => ValueSyntax::Avro,
+        "protobuf" => ValueSyntax::Protobuf,
+        _ => return None,
+    };
+    let framing = match effective(overrides, "archive.value.framing") {
+        "confluent" => ValueFraming::Confluent,
+        _ => ValueFraming::None,
+    };
+    let schema = effective(overrides, "archive.value.schema").to_owned();
+    let message = effective(overrides, "archive.value.message").to_owned();
+    Some(ValueFormat { syntax, framing, schema, message })
 }
 
 /// A ratio from 0 to 1, in millionths.

@@ -4,13 +4,82 @@
 
 use super::config::{
     ConfigKey,
-    ConfigKind::{self, Boolean, Int, List, Long, Ratio, Word},
+    ConfigKind::{self, Boolean, Int, List, Long, Ratio, Text, Word},
     ConfigOwner,
     Effect::{self, Nothing, Works},
 };
 
+/// The largest schema of values, in bytes.
+const VALUE_SCHEMA_BYTES_MAX: usize = 16 << 10;
+/// The longest name of a message, in bytes.
+const VALUE_MESSAGE_BYTES_MAX: usize = 255;
+
 /// Every key that a topic's configuration may have, sorted by name.
 pub const TOPIC_CONFIGS: &[ConfigKey] = &[
+    key(
+        "archive.compression.type",
+        "",
+        Word(&["none", "lz4", "zstd"]),
+        "zstd",
+        Works,
+        "How archive files are compressed. Not in Kafka.",
+    ),
+    key(
+        "archive.compression.zstd.level",
+        "",
+        Int { min: 1, max: 22 },
+        "1",
+        Works,
+        "The level of zstd in archive files: 3 makes them a little smaller and takes more CPU. Not in Kafka.",
+    ),
+    key(
+        "archive.page.bytes",
+        "",
+        Int { min: 4 << 10, max: 16 << 20 },
+        "262144",
+        Works,
+        "How much of keys or values a page of an archive file has before compression. A fetch from an old offset reads at least one; larger ones compress better. Not in Kafka.",
+    ),
+    key(
+        "archive.row.group.bytes",
+        "",
+        Int { min: 1 << 20, max: 256 << 20 },
+        "8388608",
+        Works,
+        "How much a row group of an archive file has after compression. Writers and readers hold one in memory. Not in Kafka.",
+    ),
+    key(
+        "archive.value.format",
+        "",
+        Word(&["none", "json", "avro", "protobuf"]),
+        "none",
+        Works,
+        "What the values are, for typed columns beside them in the archive: json for JSON objects, avro, protobuf, none for no such columns. Not in Kafka.",
+    ),
+    key(
+        "archive.value.framing",
+        "",
+        Word(&["none", "confluent"]),
+        "none",
+        Works,
+        "What stands before each value: confluent for the schema id that serializers of a schema registry put there. Not in Kafka.",
+    ),
+    key(
+        "archive.value.message",
+        "",
+        Text(VALUE_MESSAGE_BYTES_MAX),
+        "",
+        Works,
+        "The message of the .proto file that the values are; the first one if it is empty. Not in Kafka.",
+    ),
+    key(
+        "archive.value.schema",
+        "",
+        Text(VALUE_SCHEMA_BYTES_MAX),
+        "",
+        Works,
+        "The schema whose fields are the typed columns of the archive: a JSON Schema, an Avro schema, or a .proto file. Without it, they follow from JSON values. Not in Kafka.",
+    ),
     key(
         "cleanup.policy",
         "log.cleanup.policy",

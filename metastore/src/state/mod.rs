@@ -258,6 +258,11 @@ impl State {
         partition.map(|found| found.coordinates.find(from, bytes_max, count_max)).unwrap_or_default()
     }
 
+    /// All coordinates of a partition, in the order of their offsets. There may be a million of them.
+    pub fn rows(&self, topic: TopicId, partition: PartitionIndex) -> impl Iterator<Item = &BatchCoordinates> {
+        self.topics.partition(topic, partition).into_iter().flat_map(|found| found.coordinates.iter())
+    }
+
     /// The first coordinates whose largest timestamp is at or after `at`; time look-ups begin there. That timestamp
     /// may be one of a record below the log start; then the look-up goes on with the next coordinates.
     #[must_use]

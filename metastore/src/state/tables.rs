@@ -6,10 +6,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use ebb_protocol::ids::{ArchiveId, Offset, PartitionIndex, Timestamp};
+use ebb_protocol::{
+    columns::TypedColumns,
+    ids::{ArchiveId, Offset, PartitionIndex, Timestamp},
+};
 use serde::{Deserialize, Serialize};
 
-use crate::{command::PublishArchive, limits::SNAPSHOTS_PER_TOPIC_MAX};
+use crate::{
+    command::{FileColumns, PublishArchive},
+    limits::SNAPSHOTS_PER_TOPIC_MAX,
+};
 
 /// The archive files of a topic and the history of their set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +25,8 @@ pub struct Table {
     snapshots: VecDeque<TableSnapshot>,
     /// The sequence number of the last snapshot; they count from 1, as Iceberg's do.
     last_sequence: u64,
+    /// The typed columns of its files.
+    columns: TypedColumns,
 }
 
 /// An archive file as the table knows it.
@@ -69,6 +77,8 @@ pub struct TableSnapshot {
     pub added: Vec<ArchiveId>,
     /// The files that went with it, sorted. The oldest snapshot may name some whose facts are gone.
     pub removed: Vec<ArchiveId>,
+    /// How many typed columns the table had then: the first so many of those that it has.
+    pub columns: usize,
 }
 
 impl ArchiveFile {
@@ -104,6 +114,27 @@ impl ArchiveFile {
 }
 
 impl Table {
+    /// The typed columns that its files may have.
+    #[must_use]
+    pub fn columns(&self) -> &TypedColumns {
+        &self.columns
+    }
+
+    /// The typed columns with those that a file brings; `None` when they do not follow what is there.
+    pub(crate) fn columns_with(&self, file: &FileColumns) -> Option<TypedColumns> {
+        let known = usize::try_from(file.known).ok()?;
+        let follows =
+            if file.added.is_empty() { known <= self.columns.len() } else { known == self.columns.len() };
+        let mut columns = Some(self.columns.clone()).filter(|_| follows)?;
+        file.added.iter().cloned().try_for_each(|column| columns.add(column).map(drop)).ok()?;
+        Some(columns)
+    }
+
+    /// Puts what [`Self::columns_with`] gave in place.
+    pub(crate) fn set_columns(&mut self, columns: TypedColumns) {
+        self.columns = columns;
+    }
+
     /// The snapshots that are kept, oldest first, at most [`SNAPSHOTS_PER_TOPIC_MAX`].
     pub fn snapshots(&self) -> impl DoubleEndedIterator<Item = &TableSnapshot> + ExactSizeIterator {
         self.snapshots.iter()
@@ -154,7 +185,8 @@ impl Table {
         }
         let at = self.current().map_or(now, |last| last.at.max(now));
         self.last_sequence = sequence;
-        self.snapshots.push_back(TableSnapshot { sequence, at, added, removed });
+        let columns = self.columns.len();
+        self.snapshots.push_back(TableSnapshot { sequence, at, added, removed, columns });
         if self.snapshots.len() > SNAPSHOTS_PER_TOPIC_MAX {
             self.drop_oldest();
         }

@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 
 use ebb_metastore::{
-    command::{ArchiveSpan, Command, ObjectRef, PublishArchive, RecordCompaction},
+    command::{ArchiveSpan, Command, FileColumns, ObjectRef, PublishArchive, RecordCompaction},
     limits::SNAPSHOTS_PER_TOPIC_MAX,
     outcome::{Outcome, Refusal},
     state::{BatchCoordinates, State, Table, fingerprint},
 };
-use ebb_protocol::ids::{ArchiveId, ByteRange, Offset, PartitionIndex, Timestamp, TopicPartition};
+use ebb_protocol::{
+    columns::{ColumnKind, TYPED_ROOT, TypedColumn},
+    ids::{ArchiveId, ByteRange, Offset, PartitionIndex, Timestamp, TopicPartition},
+};
 
 use crate::support::{ARCHIVE_BYTES, World, archive, batch, publish, refused, topic};
 
@@ -104,9 +107,48 @@ fn what_was_planned_on_another_state_is_refused() {
         tail_bytes: 100,
         tail_checksum: 0,
         spans: vec![current],
+        columns: FileColumns::default(),
     };
     let outcome = world.run(Command::PublishArchive(other));
     assert_eq!(outcome, refused(Refusal::UnknownTopic(topic(9))));
+}
+
+/// Publishes a file of some rows of partition 0 with typed columns.
+fn publish_with(world: &mut World, id: u64, rows: (i64, i64), known: u32, added: &[TypedColumn]) -> Outcome {
+    let span = world.span(0, rows.0, rows.1, 2);
+    let Command::PublishArchive(file) = publish(archive(id), vec![span]) else {
+        unreachable!("it publishes")
+    };
+    let columns = FileColumns { known, added: added.to_vec() };
+    world.run(Command::PublishArchive(PublishArchive { columns, ..file }))
+}
+
+#[test]
+fn typed_columns_are_added_and_stay() {
+    let column = |name: &str| TypedColumn {
+        parent: TYPED_ROOT,
+        key: name.to_owned(),
+        name: name.to_owned(),
+        kind: ColumnKind::Long,
+    };
+    let (a, b) = (column("a"), column("b"));
+    let stale = refused(Refusal::StaleArchive);
+    let mut world = world();
+    assert_eq!(publish_with(&mut world, 500, (0, 2), 0, &[a.clone(), a.clone()]), stale, "one name twice");
+    assert_eq!(publish_with(&mut world, 500, (0, 2), 1, &[]), stale, "there is none to know");
+    assert!(world.state.table(topic(1)).is_none(), "nothing has changed");
+    assert_eq!(publish_with(&mut world, 500, (0, 2), 0, std::slice::from_ref(&a)), Outcome::Done);
+    assert_eq!(
+        publish_with(&mut world, 501, (2, 4), 0, std::slice::from_ref(&b)),
+        stale,
+        "another one was faster"
+    );
+    assert_eq!(publish_with(&mut world, 501, (2, 4), 0, &[]), Outcome::Done, "a file without any");
+    assert_eq!(publish_with(&mut world, 502, (4, 6), 1, std::slice::from_ref(&b)), Outcome::Done);
+    let columns: Vec<_> = table(&world).columns().iter().map(|(id, column)| (id.0, column.clone())).collect();
+    assert_eq!(columns, [(19, a), (20, b)]);
+    let counts: Vec<_> = table(&world).snapshots().map(|snapshot| snapshot.columns).collect();
+    assert_eq!(counts, [1, 1, 2]);
 }
 
 #[test]
@@ -362,6 +404,16 @@ fn how_far_a_topic_is_compacted_never_goes_back() {
     let later = |ms| Timestamp(found.marked_at().0 + ms);
     assert!(!found.is_ripe(later(99), 100) && found.is_ripe(later(100), 100));
     assert!(found.is_ripe(later(0), 0) && !found.is_ripe(later(1), i64::MAX));
+    assert!(found.waits());
+    let mut marked = || {
+        let (clean, mark) = (Vec::new(), true);
+        let mark = RecordCompaction { topic: topic(1), clean, mark };
+        assert_eq!(world.run(Command::RecordCompaction(mark)), Outcome::Done);
+        let found = world.state.compaction(topic(1)).expect("it was recorded");
+        (found.waits(), found.marked(PartitionIndex(0)).0)
+    };
+    // Nothing is left to be marked when all that is clean was, and had its time.
+    assert_eq!([marked(), marked(), marked()], [(true, 6), (false, 0), (true, 6)]);
     world.run(Command::DeleteTopic { topic: topic(1) });
     assert_eq!(world.state.compaction(topic(1)), None);
 }

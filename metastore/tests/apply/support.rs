@@ -3,7 +3,7 @@
 use ebb_metastore::{
     command::{
         ArchiveSpan, BatchFacts, BatchProducer, BodyPlace, Command, CommitSegment, CreateTopic, Endpoint,
-        PublishArchive, RegisterAgent, Run,
+        FileColumns, PublishArchive, RegisterAgent, Run,
     },
     entry::Entry,
     limits::CLOCK_STEP_MAX_MS,
@@ -116,7 +116,15 @@ pub(crate) fn publish(archive: ArchiveId, spans: Vec<ArchiveSpan>) -> Command {
     let bytes = if spans.iter().any(|span| span.rows > 0) { ARCHIVE_BYTES } else { 0 };
     let tail_bytes = if bytes > 0 { 100 } else { 0 };
     let (topic, tail_checksum) = (topic(1), 7);
-    Command::PublishArchive(PublishArchive { archive, topic, bytes, tail_bytes, tail_checksum, spans })
+    Command::PublishArchive(PublishArchive {
+        archive,
+        topic,
+        bytes,
+        tail_bytes,
+        tail_checksum,
+        spans,
+        columns: FileColumns::default(),
+    })
 }
 
 pub(crate) fn entry(agent: u128, epoch: u64, number: u64, commands: Vec<Command>) -> Entry {

@@ -12,8 +12,8 @@ use serde_json::Value;
 /// How many flights there are.
 const FLIGHTS: usize = 336_776;
 
-/// The shell commands of the README's tour, and what it says that they print.
-fn tour() -> (String, String) {
+/// The shell commands of the README's tour, and what it says that they print: those of consumers, those of analysts.
+fn tour() -> [(String, String); 2] {
     let readme = fs::read_to_string(repository("README.md")).expect("the README is there");
     let (_, tour) = readme.split_once("## A tour").expect("the README has a tour");
     let mut blocks = tour.split("```");
@@ -21,7 +21,7 @@ fn tour() -> (String, String) {
         let block = blocks.nth(1).expect("the tour has blocks");
         block.strip_prefix(language).expect("the block has its language").to_owned()
     };
-    (block("sh\n"), block("\n"))
+    [(block("sh\n"), block("\n")), (block("sh\n"), block("\n"))]
 }
 
 #[tokio::test]
@@ -31,9 +31,9 @@ async fn the_tour_prints_what_the_readme_says() {
     let server = ebb.dev(&[]).await;
     let kafka = server.addresses().kafka;
     let Some(kcat) = Kcat::find(test, kafka) else { return };
-    let (commands, printed) = tour();
-    // What is there already is not installed again, and the server listens elsewhere.
-    let commands: Vec<String> = commands
+    let [(commands, printed), (questions, answer)] = tour();
+    // What is there already is not installed again, and the server listens and has its data elsewhere.
+    let commands: Vec<String> = format!("{commands}\n{questions}")
         .lines()
         .filter(|line| !line.contains("python3 -m venv") && !line.contains("pip install"))
         .map(|line| {
@@ -42,6 +42,7 @@ async fn the_tour_prints_what_the_readme_says() {
         .map(|line| line.replace("flights/bin/python", &python.path().to_string_lossy()))
         .map(|line| line.replace("tests/python/", &format!("{}/", repository("tests/python").display())))
         .map(|line| line.replace("127.0.0.1:9092", &kafka.to_string()))
+        .map(|line| line.replace("--data-dir ebb-data", &format!("--data-dir {}", ebb.data().display())))
         .collect();
     let script = format!("set -euo pipefail\n{}", commands.join("\n"));
     let mut bash = program("bash");
@@ -51,6 +52,7 @@ async fn the_tour_prints_what_the_readme_says() {
     let toured = run(&mut bash, b"").ok();
     let hashes: Vec<&str> = toured.text().lines().filter(|line| line.ends_with("  -")).collect();
     assert_eq!(hashes, [printed.trim(); 3], "{}", toured.text());
+    assert!(toured.text().trim_end().ends_with(answer.trim()), "{}", toured.text());
 
     let written = fs::read_to_string(ebb.home().join("flights.txt")).expect("the tour wrote the flights");
     let mut expect: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

@@ -108,8 +108,8 @@ mod tests {
     use ebb_archive::{Archive, ArchiveWriter, Identity, Settings};
     use ebb_metastore::{
         command::{
-            ArchiveSpan, BatchFacts, BodyPlace, Command, CommitSegment, CreateTopic, PublishArchive,
-            RegisterAgent, Run,
+            ArchiveSpan, BatchFacts, BodyPlace, Command, CommitSegment, CreateTopic, FileColumns,
+            PublishArchive, RegisterAgent, Run,
         },
         entry::Entry,
         outcome::Outcome,
@@ -187,7 +187,15 @@ mod tests {
         };
         let (bytes, tail) = (file.bytes.len() as u64, file.tail);
         let (tail_bytes, tail_checksum, spans) = (tail.bytes, tail.checksum, vec![span]);
-        let publish = PublishArchive { archive: id, topic, bytes, tail_bytes, tail_checksum, spans };
+        let publish = PublishArchive {
+            archive: id,
+            topic,
+            bytes,
+            tail_bytes,
+            tail_checksum,
+            spans,
+            columns: FileColumns::default(),
+        };
         apply(&mut state, Command::PublishArchive(publish));
         state
     }

@@ -13,7 +13,7 @@ use std::{
 
 use ebb_archive::{ArchiveWriter, Found, Identity};
 use ebb_metastore::{
-    command::{ArchiveSpan, ObjectRef, PublishArchive, RecordCompaction},
+    command::{ArchiveSpan, FileColumns, ObjectRef, PublishArchive, RecordCompaction},
     limits::SPANS_PER_ARCHIVE_MAX,
     state::BatchCoordinates,
 };
@@ -34,6 +34,7 @@ use super::{
 use crate::rewriter::{
     claims::HeldClaim,
     error::RewriteError,
+    shape::Shape,
     shelf::{Piece, Shelf},
     source::Source,
 };
@@ -208,12 +209,15 @@ impl Pass<'_> {
         group: &BTreeSet<ArchiveId>,
         keys: &Keys,
         minted_since: Timestamp,
+        shape: Shape,
     ) -> Result<ControlFlow<(), Compacted>, RewriteError> {
         let topic = self.plan.topic;
         let failed = |error| RewriteError::Write { topic, error };
         let id = self.ids.archive_since(minted_since);
         let identity = Identity { cluster: self.cluster, topic, object: id };
-        let writer = ArchiveWriter::new(identity, self.config.rewriter.layout).map_err(failed)?;
+        let layout = shape.layout(self.config.rewriter.layout);
+        let (typed, columns) = shape.settle(self.plan.parts.len());
+        let writer = ArchiveWriter::typed(identity, layout, typed).map_err(failed)?;
         let (dropped, held) = (Dropped::default(), Vec::new());
         let mut draft = Draft { writer, kept: Vec::new(), emptied: Vec::new(), dropped, held };
         let mut sources = BTreeMap::new();
@@ -238,9 +242,17 @@ impl Pass<'_> {
         }
         let mut publish = if kept.is_empty() {
             let (bytes, tail_bytes, tail_checksum) = (0, 0, 0);
-            PublishArchive { archive: id, topic, bytes, tail_bytes, tail_checksum, spans: Vec::new() }
+            PublishArchive {
+                archive: id,
+                topic,
+                bytes,
+                tail_bytes,
+                tail_checksum,
+                spans: Vec::new(),
+                columns: FileColumns::default(),
+            }
         } else {
-            self.shelf.put(topic, id, writer.finish().map_err(failed)?, &kept).await?
+            self.shelf.put(topic, id, writer.finish().map_err(failed)?, &kept, columns).await?
         };
         publish.spans.extend(emptied);
         publish.spans.sort_by_key(|span| (span.partition, span.first));

@@ -19,6 +19,7 @@ use super::plan::Plan;
 use crate::rewriter::{
     config::RewriterConfig,
     error::RewriteError,
+    shape::Wanted,
     shelf::{Piece, Shelf},
     source::{FileFacts, Source},
     upload::Upload,
@@ -54,7 +55,10 @@ impl Merging<'_> {
             return Ok(None);
         }
         let identity = Identity { cluster: self.cluster, topic, object: id };
-        let mut writer = ArchiveWriter::new(identity, self.config.layout).map_err(failed)?;
+        let shape = self.metastore.read(|state| Wanted::of(state, topic)).for_files();
+        let layout = shape.layout(self.config.layout);
+        let (typed, columns) = shape.settle(pieces.len());
+        let mut writer = ArchiveWriter::typed(identity, layout, typed).map_err(failed)?;
         let mut upload = Upload::new(key::archive_key(topic, id), self.shelf);
         let filled = self.fill(&pieces, &mut writer, &mut upload, renew).await;
         if !matches!(filled, Ok(ControlFlow::Continue(()))) {
@@ -63,7 +67,7 @@ impl Merging<'_> {
         }
         let archive = writer.finish().map_err(failed)?;
         upload.finish(&archive.bytes).await?;
-        self.shelf.publish(topic, id, &archive, &pieces).await.map(Some)
+        self.shelf.publish(topic, id, &archive, &pieces, columns).await.map(Some)
     }
 
     /// Copies all rows, and puts what is finished of the new file.
