@@ -22,6 +22,23 @@ install_jvm_clients() {
     export EBB_TEST_JVM_CLIENTS=$dir
 }
 
+# No client, but from the same place.
+install_iceberg_catalog() {
+    local from=tests/clients/iceberg-catalog dir
+    command -v java >/dev/null || apt_install openjdk-17-jdk-headless || return 1
+    command -v mvn >/dev/null || apt_install maven || return 1
+    dir=$tools/iceberg-catalog-$(key_of "$from"/pom.xml)
+    if [ ! -e "$dir/complete" ]; then
+        echo "installing Iceberg's reference catalog into $dir" >&2
+        rm -rf "$dir"
+        mkdir -p "$dir"
+        mvn -q -B -f "$from/pom.xml" org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+            -DoutputDirectory="$dir/lib" -DincludeScope=runtime >&2 || return 1
+        touch "$dir/complete"
+    fi
+    export EBB_TEST_ICEBERG_CATALOG=$dir
+}
+
 install_go_clients() {
     local from=tests/clients/go dir
     dir=$tools/go-clients-$(key_of "$from"/go.* "$from"/*/*.go)

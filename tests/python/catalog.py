@@ -48,14 +48,20 @@ def by_pyiceberg(address, name, partition, first, end):
     }
 
 
-def by_duckdb(address, name, partition, first, end):
-    """Asks DuckDB, whose extensions come as packages."""
+def lake(address):
+    """Attaches the catalog to DuckDB, whose extensions come as packages, as `lake`."""
     connection = duckdb.connect()
     for extension in ("avro", "httpfs", "iceberg"):
         package = pathlib.Path(importlib.import_module(f"duckdb_extension_{extension}").__path__[0])
         file = next(package.rglob(f"{extension}.duckdb_extension"))
         connection.sql(f"load '{file}'")
     connection.sql(f"attach '' as lake (type iceberg, endpoint '{address}', authorization_type 'none')")
+    return connection
+
+
+def by_duckdb(address, name, partition, first, end):
+    """Asks DuckDB."""
+    connection = lake(address)
     table = f'lake.kafka."{name}"'
 
     def ask(sql):

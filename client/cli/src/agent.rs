@@ -15,7 +15,7 @@ use crate::{
     args::{AgentArgs, DevArgs, Tuning},
     compactor,
     config::settle,
-    host,
+    host, mirror,
     output::{self, Failure},
     sweeper,
 };
@@ -45,6 +45,7 @@ pub(crate) async fn dev(args: DevArgs) -> Result<(), Failure> {
     share_certificate(agent.addresses());
     introduce(agent.addresses(), &store);
     let _rewriter = compactor::beside(&agent, environment(), &args.rewriting, &store);
+    let _mirror = mirror::beside(&agent, environment(), args.mirroring, &store)?;
     run(agent).await
 }
 

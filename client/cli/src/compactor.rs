@@ -22,6 +22,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     agent::{environment, is_local},
     args::{CompactorArgs, Rewriting},
+    mirror,
     output::{self, Failure},
 };
 
@@ -45,6 +46,9 @@ pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
     let retention =
         Retention::new(metastore.clone(), clock.clone(), random.fork(), RetentionConfig::default());
     let (rewriting, url) = (&args.rewriting, &args.store);
+    let mirroring = environment();
+    let mirror = mirror::new(metastore.clone(), storage.store.clone(), mirroring, args.mirroring, url)?;
+    let _mirror = mirror.map(|mirror| AbortOnDropHandle::new(tokio::spawn(mirror.run())));
     let archiving = Archiving::new(member.id(), metastore, storage.store, clock, &random, rewriting, url);
     output::note(format_args!("ready {}", args.store));
     let ousted = tokio::select! {
@@ -172,6 +176,11 @@ impl Figures for Rewritten {
                 "ebb_archive_files_refused_total",
                 "Archive files that came too late and are deleted.",
                 counts.files_refused,
+            ),
+            counter(
+                "ebb_archive_values_unfit_total",
+                "Values archived without typed columns because they do not fit.",
+                counts.values_unfit,
             ),
         ]
     }

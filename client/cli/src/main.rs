@@ -14,6 +14,7 @@ mod fsck;
 mod group;
 mod host;
 mod input;
+mod mirror;
 mod output;
 mod produce;
 mod progress;
@@ -49,7 +50,7 @@ fn prepare(log: &str) -> Result<tokio::runtime::Runtime, Failure> {
 
 async fn run(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Dev(args) => agent::dev(args).await,
+        Command::Dev(args) => agent::dev(*args).await,
         Command::Agent(args) => agent::agent(*args).await,
         Command::Compactor(args) => compactor::run(args).await,
         Command::Topic(args) => topic::run(args.command).await,

@@ -8,7 +8,7 @@ use clap::{Args, value_parser};
 use ebb_metastore::limits::PARTITIONS_PER_TOPIC_MAX;
 use serde::Deserialize;
 
-use super::archive::Rewriting;
+use super::archive::{Mirroring, Rewriting};
 
 /// How many partitions a topic may get when nobody says how many.
 const DEFAULT_PARTITIONS_MAX: i64 = PARTITIONS_PER_TOPIC_MAX as i64;
@@ -37,6 +37,8 @@ pub(crate) struct DevArgs {
     pub(crate) tuning: Tuning,
     #[command(flatten)]
     pub(crate) rewriting: Rewriting,
+    #[command(flatten)]
+    pub(crate) mirroring: Mirroring,
 }
 
 /// `ebb agent`.

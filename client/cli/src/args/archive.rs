@@ -1,9 +1,10 @@
 //! What may be typed after `ebb archive` and `ebb compactor`.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Subcommand, value_parser};
+use url::Url;
 
 use super::agent::DATA_DIR_DEFAULT;
 
@@ -91,6 +92,32 @@ pub(crate) struct CompactorArgs {
     pub(crate) store: String,
     #[command(flatten)]
     pub(crate) rewriting: Rewriting,
+    #[command(flatten)]
+    pub(crate) mirroring: Mirroring,
+}
+
+/// Which foreign Iceberg catalog shows the archive too.
+#[derive(Default, Clone, Args)]
+pub(crate) struct Mirroring {
+    /// Show the archive's tables in this Iceberg REST catalog too: http://HOST:PORT/PATH, in front of /v1
+    #[arg(long, env = "EBB_ARCHIVE_ICEBERG_CATALOG", value_name = "URL")]
+    pub(crate) archive_iceberg_catalog: Option<Url>,
+    /// The warehouse in that catalog, where it has several
+    #[arg(long, env = "EBB_ARCHIVE_ICEBERG_WAREHOUSE", value_name = "NAME")]
+    pub(crate) archive_iceberg_warehouse: Option<String>,
+    /// The namespace in that catalog
+    #[arg(long, env = "EBB_ARCHIVE_ICEBERG_NAMESPACE", value_name = "NAME", default_value = "kafka")]
+    pub(crate) archive_iceberg_namespace: String,
+    /// A bearer token for that catalog
+    #[arg(long, env = "EBB_ARCHIVE_ICEBERG_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub(crate) archive_iceberg_token: Option<String>,
+}
+
+impl fmt::Debug for Mirroring {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} {}", self.archive_iceberg_catalog, self.archive_iceberg_namespace)
+    }
 }
 
 /// When and how segments are rewritten.

@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use agent::{AgentArgs, DevArgs, Tuning};
 pub(crate) use archive::{
     ArchiveArgs, ArchiveCommand, ArchiveExportArgs, ArchiveLsArgs, ArchiveRunArgs, ArchiveStatusArgs, Bucket,
-    CompactorArgs, Rewriting,
+    CompactorArgs, Mirroring, Rewriting,
 };
 pub(crate) use bench::{
     ArchiveBenchArgs, BenchCommand, CommitsArgs, GroupProtocol, GroupsArgs, LatencyArgs, LoadArgs, ReadArgs,
@@ -40,7 +40,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run everything in one process on a local directory, for development
-    Dev(DevArgs),
+    Dev(Box<DevArgs>),
     /// Run an agent: serve Kafka clients from a bucket
     Agent(Box<AgentArgs>),
     /// Run a compactor: turn segments into archive files, and delete what nothing needs
