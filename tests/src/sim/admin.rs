@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use ebb_agent::broker::{Broker, OffsetQuery};
 use ebb_metastore::{
-    command::Command,
+    command::{Command, CreateTopic},
     outcome::{Outcome, Refusal},
     state::TopicInfo,
 };
@@ -16,7 +16,7 @@ use super::{
     network::Client,
     plan::millis,
     probes::Probe,
-    producers::{self, Closing},
+    producers::{self, Closing, NOW},
     readers::{self, Reader, Step},
 };
 
@@ -30,6 +30,32 @@ pub(super) async fn create(client: &Client, name: &str, partitions: i32) -> Topi
         };
         if let Ok(Ok(topic)) = client.call(ask).await {
             return topic;
+        }
+        client.leave();
+        sleep(millis(&client.random, 20, 200)).await;
+    }
+}
+
+/// Creates a topic of one partition with overrides of its configuration, or finds it, however long that takes.
+pub(super) async fn create_with(client: &Client, name: &str, config: &[(&str, &str)]) -> TopicId {
+    let name = TopicName::new(name).expect("the name is legal");
+    let config: Vec<_> =
+        config.iter().map(|(key, value)| (String::from(*key), String::from(*value))).collect();
+    loop {
+        let wanted = name.clone();
+        let ask = move |broker: Arc<Broker>| -> BoxFuture<'static, _> {
+            Box::pin(async move { broker.topic_by_name(&wanted).await })
+        };
+        if let Ok(Ok(Some(found))) = client.call(ask).await {
+            return found.id;
+        }
+        let ask = move |broker: Arc<Broker>| -> BoxFuture<'static, _> {
+            Box::pin(async move { broker.ids().topic() })
+        };
+        if let Ok(topic) = client.call(ask).await {
+            let create = CreateTopic { topic, name: name.clone(), partitions: 1, config: config.clone() };
+            // Whether it was answered does not matter: it is looked for again.
+            drop(client.submit(Command::CreateTopic(create)).await);
         }
         client.leave();
         sleep(millis(&client.random, 20, 200)).await;
@@ -64,7 +90,7 @@ pub(super) async fn recreate(client: Arc<Client>, closing: Arc<Closing>) {
             world.probe(Probe::TopicRecreated);
         }
         for _ in 0..random.below(6) {
-            producers::send(&client, process, topic.id, vec![PartitionIndex(0), PartitionIndex(1)]).await;
+            producers::send(&client, process, topic.id, &[PartitionIndex(0), PartitionIndex(1)], NOW).await;
         }
         let mut reader = Reader::new(client.clone(), topic.id, 2, false);
         let until = Instant::now() + Duration::from_secs(2);
@@ -74,7 +100,7 @@ pub(super) async fn recreate(client: Arc<Client>, closing: Arc<Closing>) {
         if delete(&client, topic.id).await {
             // It is gone, whoever is asked.
             client.leave();
-            if producers::send(&client, process, topic.id, vec![PartitionIndex(0)]).await > 0 {
+            if !producers::send(&client, process, topic.id, &[PartitionIndex(0)], NOW).await.is_empty() {
                 world.violation(format!("a batch was acknowledged for {:?} after its deletion", topic.id));
             }
         }

@@ -13,7 +13,11 @@ use ebb_agent::{
     broker::{Broker, cache::PlainCache},
     groups::Groups,
 };
-use ebb_compactor::{rewriter::Rewriter, sweeper::Sweeper};
+use ebb_compactor::{
+    retention::{Retention, RetentionConfig},
+    rewriter::{KeyCompactor, Merger, Rewriter},
+    sweeper::Sweeper,
+};
 use ebb_coordinator::GroupConfig;
 use ebb_metastore::{
     Metastore, Submission,
@@ -39,7 +43,7 @@ use super::{
     engine::FaultyLog,
     faults::Weather,
     gate::Gate,
-    plan::{Engine, millis},
+    plan::{Engine, Plan, millis},
     wire::{Doom, Store, Wire},
     witness::Witness,
     world::World,
@@ -50,6 +54,13 @@ const FIRST_PORT: u16 = 9_000;
 
 /// What the groups of an agent may take in memory, in bytes: more than they do here.
 const GROUPS_BYTES_MAX: usize = 64 << 20;
+
+/// Every agent looks for records that are to be deleted about once a second.
+const RETENTION: RetentionConfig = RetentionConfig { check_interval: Duration::from_secs(1) };
+
+/// An agent shuts down within this time, whatever hangs: it may first have to read what others wrote meanwhile, and then
+/// has half a minute for its last entry.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(120);
 
 /// The address that an agent says it has.
 pub(super) fn slot_of(port: u16) -> usize {
@@ -70,7 +81,8 @@ pub(super) struct Running {
     /// Ends the group service.
     draining: CancellationToken,
     sweeper: Mutex<Option<Sweeper>>,
-    rewriter: Mutex<Option<AbortOnDropHandle<()>>>,
+    /// The tasks of the archive.
+    archiving: Mutex<Vec<AbortOnDropHandle<()>>>,
 }
 
 /// All agents, and what they share.
@@ -211,11 +223,7 @@ impl Cluster {
         let cluster = metastore.read(State::cluster)?;
         let segments = SegmentStore::new(store.clone(), random.fork(), plan.store.clone());
         let cache = Arc::new(PlainCache::new(plan.broker.cache_memory_bytes));
-        let rewriter = plan.rewriter.clone().map(|config| {
-            let (metastore, store) = (metastore.clone(), store.clone());
-            let rewriter = Rewriter::new(id, metastore, store, shared.clone(), random.fork(), config);
-            AbortOnDropHandle::new(tokio::spawn(rewriter.run()))
-        });
+        let archiving = archive(id, plan, &metastore, &store, &shared, &random);
         let sweeper = plan
             .sweeper
             .clone()
@@ -234,7 +242,7 @@ impl Cluster {
             leaving: AtomicBool::new(false),
             draining,
             sweeper: Mutex::new(sweeper),
-            rewriter: Mutex::new(rewriter),
+            archiving: Mutex::new(archiving),
         })
     }
 
@@ -261,6 +269,11 @@ impl Cluster {
             at.current.take().map(|running| running.gate.clone()).into_iter().chain(at.starting.clone());
         let killed: Vec<_> = gates.inspect(|gate| gate.kill()).collect();
         !killed.is_empty()
+    }
+
+    /// Ends what agents do for the archive.
+    pub(super) fn end_archiving(&self) {
+        self.running().iter().for_each(|running| running.archiving.lock().clear());
     }
 
     /// Takes those that died by themselves off the list, so that nothing keeps their parts alive.
@@ -300,7 +313,7 @@ impl Running {
         self.leaving.store(true, Ordering::Relaxed);
         let seal = Command::SealAgent { agent: self.id };
         let sweeper = self.sweeper.lock().take();
-        drop(self.rewriter.lock().take());
+        self.archiving.lock().clear();
         let all = async {
             if let Some(sweeper) = sweeper {
                 sweeper.shutdown().await;
@@ -315,7 +328,7 @@ impl Running {
             biased;
             () = self.gate.dead() => {}
             () = all => {}
-            () = sleep(Duration::from_secs(60)) => {
+            () = sleep(SHUTDOWN_MAX) => {
                 self.world_violation();
             }
         }
@@ -325,9 +338,38 @@ impl Running {
     fn world_violation(&self) {
         // Requests may hang and be tried again until their deadlines pass, but not for ever.
         if self.gate.is_open() {
-            self.wire.world.violation(format!("{} did not shut down within a minute", self.name));
+            self.wire.world.violation(format!("{} did not shut down within {SHUTDOWN_MAX:?}", self.name));
         }
     }
+}
+
+/// Starts what an agent does for the archive, as far as the plan has it.
+fn archive(
+    me: AgentId,
+    plan: &Plan,
+    metastore: &Metastore,
+    store: &Arc<Store>,
+    clock: &SharedClock,
+    random: &Random,
+) -> Vec<AbortOnDropHandle<()>> {
+    let parts = || (metastore.clone(), store.clone(), clock.clone());
+    let rewriter = plan.rewriter.clone().map(|config| {
+        let (metastore, store, clock) = parts();
+        tokio::spawn(Rewriter::new(me, metastore, store, clock, random.fork(), config).run())
+    });
+    let keys = plan.keys.clone().map(|config| {
+        let (metastore, store, clock) = parts();
+        tokio::spawn(KeyCompactor::new(me, metastore, store, clock, random.fork(), config).run())
+    });
+    let merger = plan.merging.clone().map(|config| {
+        let (metastore, store, clock) = parts();
+        tokio::spawn(Merger::new(me, metastore, store, clock, random.fork(), config).run())
+    });
+    let retention = plan.retention.map(|_| {
+        let (metastore, _, clock) = parts();
+        tokio::spawn(Retention::new(metastore, clock, random.fork(), RETENTION).run())
+    });
+    [rewriter, keys, merger, retention].into_iter().flatten().map(AbortOnDropHandle::new).collect()
 }
 
 /// Starts the group service of an agent, which lives as long as the agent does.

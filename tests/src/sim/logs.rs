@@ -22,10 +22,12 @@ thread_local! {
 static HOOK: Once = Once::new();
 
 /// Errors that bits which flip on the way explain: they may flip as often as bytes are read again.
-const EXPLAINED: [&str; 5] = [
+const EXPLAINED: [&str; 7] = [
     "records cannot be read",
     "acknowledged records cannot be read",
     "acknowledged records cannot be archived",
+    "acknowledged records cannot be compacted",
+    "acknowledged records cannot be merged",
     "the metastore replica stops",
     "a snapshot is damaged",
 ];

@@ -7,6 +7,7 @@
 //! in the bucket is watched as it happens ([`witness`]).
 
 mod admin;
+mod aged;
 mod bucket;
 pub mod campaign;
 mod chaos;
@@ -16,6 +17,7 @@ mod engine;
 mod failover;
 mod faults;
 mod gate;
+mod keyed;
 mod logs;
 mod members;
 mod network;

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use ebb_agent::broker::BrokerConfig;
 use ebb_archive::{Codec, Settings};
-use ebb_compactor::{rewriter::RewriterConfig, sweeper::SweeperConfig};
+use ebb_compactor::{
+    rewriter::{KeyCompactionConfig, MergeConfig, RewriterConfig},
+    sweeper::SweeperConfig,
+};
 use ebb_coordinator::{GroupConfig, classic::ClassicConfig, consumer::ConsumerConfig};
 use ebb_metastore::MetastoreConfig;
 use ebb_protocol::random::Random;
@@ -63,6 +66,21 @@ pub struct Plan {
     pub sweeper: Option<SweeperConfig>,
     /// The rewriter's settings, where agents run one.
     pub rewriter: Option<RewriterConfig>,
+    /// The settings of key compaction, where there is a topic for it.
+    pub keys: Option<KeyCompactionConfig>,
+    /// The settings of merging, where agents merge archive files.
+    pub merging: Option<MergeConfig>,
+    /// What is kept of a topic whose records are deleted, where there is one.
+    pub retention: Option<Kept>,
+}
+
+/// What is kept of a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// Records of the last 24 hours.
+    Day,
+    /// So many bytes.
+    Bytes(u32),
 }
 
 impl Plan {
@@ -76,6 +94,13 @@ impl Plan {
         let grace = Duration::from_secs(if short_grace { 16 } else { 24 * 60 * 60 });
         let clock_error_ms = if short_grace { 1_500 } else { 4 * 60 * 60 * 1_000 };
         let rewriting = Random::from_seed(seed ^ 0x6172_6368);
+        let rewriter = rewriting.chance(0.7).then(|| rewriter(&rewriting));
+        let compacting = Random::from_seed(seed ^ 0x6b65_7973);
+        let keys = rewriter.clone().filter(|_| compacting.chance(0.5)).map(|own| keys(&compacting, own));
+        let uniting = Random::from_seed(seed ^ 0x6d65_7267);
+        let merging = rewriter.clone().filter(|_| uniting.chance(0.5)).map(|own| merging(&uniting, own));
+        let retaining = Random::from_seed(seed ^ 0x6b65_7074);
+        let kept = [Kept::Day, Kept::Day, Kept::Bytes(40_000)];
         let plan = Self {
             engine: if random.chance(0.25) { Engine::Memory } else { Engine::Bucket },
             agents: pick(random, &[1, 2, 2, 3, 3]),
@@ -105,7 +130,10 @@ impl Plan {
                 deadline: Duration::from_secs(pick(random, &[4, 30])),
                 ..StoreConfig::default()
             },
-            rewriter: rewriting.chance(0.7).then(|| rewriter(&rewriting)),
+            rewriter,
+            keys,
+            merging,
+            retention: retaining.chance(0.4).then(|| pick(&retaining, &kept)),
         };
         let plan = plan.readable();
         if random.chance(0.15) { plan.sleepy() } else { plan }
@@ -139,6 +167,9 @@ impl Plan {
             store: StoreConfig::default(),
             sweeper: None,
             rewriter: None,
+            keys: None,
+            merging: None,
+            retention: None,
         }
     }
 
@@ -210,6 +241,22 @@ fn rewriter(random: &Random) -> RewriterConfig {
             ..StoreConfig::default()
         },
     }
+}
+
+/// Passes come often, and files and the table of keys are small.
+fn keys(random: &Random, rewriter: RewriterConfig) -> KeyCompactionConfig {
+    KeyCompactionConfig {
+        rewriter,
+        check_interval: Duration::from_millis(pick(random, &[500, 2_000])),
+        table_bytes: pick(random, &[200, 1 << 20]),
+        file_bytes: pick(random, &[1 << 10, 1 << 20]),
+    }
+}
+
+/// Files stay so small that none is put in parts.
+fn merging(random: &Random, rewriter: RewriterConfig) -> MergeConfig {
+    let check_interval = Duration::from_secs(pick(random, &[1, 5]));
+    MergeConfig { rewriter, check_interval, file_bytes: 1 << 20 }
 }
 
 /// Members are missed soon, so that they are while faults strike.

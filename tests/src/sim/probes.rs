@@ -35,12 +35,18 @@ pub enum Probe {
     OrphanSwept,
     /// An archive file took the place of segments.
     ArchivePublished,
+    /// An archive file took the place of others.
+    ArchiveMerged,
     /// What an archive file was made from had changed, and it was refused.
     ArchiveRefused,
     /// Work on the archive was left to somebody else.
     WorkClaimed,
     /// The sweeper deleted an archive file.
     ArchiveSwept,
+    /// A topic was compacted by key.
+    KeysCompacted,
+    /// Records were deleted because a topic keeps no more.
+    RetentionDeleted,
     /// A commit was refused because the segment may have been swept.
     SegmentTooOld,
     /// A replica began with a snapshot.
@@ -93,7 +99,7 @@ impl Probe {
     }
 
     /// All of them.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 43] = [
         Self::CommitAnswerLost,
         Self::PositionTaken,
         Self::AgentsRaced,
@@ -110,9 +116,12 @@ impl Probe {
         Self::SegmentSwept,
         Self::OrphanSwept,
         Self::ArchivePublished,
+        Self::ArchiveMerged,
         Self::ArchiveRefused,
         Self::WorkClaimed,
         Self::ArchiveSwept,
+        Self::KeysCompacted,
+        Self::RetentionDeleted,
         Self::SegmentTooOld,
         Self::SnapshotColdStart,
         Self::LogTruncated,

@@ -17,7 +17,7 @@ use ebb_metastore::{
 };
 use ebb_protocol::{
     batch::RecordBatch,
-    ids::{PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId},
+    ids::{Offset, PartitionIndex, ProducerEpoch, ProducerId, Sequence, Timestamp, TopicId},
 };
 use futures::future::join_all;
 use parking_lot::Mutex;
@@ -34,6 +34,9 @@ use super::{
     world::World,
 };
 use crate::check::{Action, Outcome, Send};
+
+/// The timestamp of all records that are not there for it: about when the simulation begins.
+pub(super) const NOW: Timestamp = Timestamp(1_760_000_000_000);
 
 /// Batches in flight for one partition.
 const IN_FLIGHT_MAX: usize = 5;
@@ -184,7 +187,7 @@ impl Lane {
         let random = &self.client.random;
         let values = self.world.values(1 + random.below(4));
         let producer = Some((self.session.id, self.session.epoch, sequence));
-        let batch = values::batch(random, &values, Timestamp(1_760_000_000_000), producer);
+        let batch = values::batch(random, &values, NOW, producer);
         let mut counts = self.session.counts.lock();
         let count = usize::try_from(self.index.0).ok().and_then(|index| counts.get_mut(index));
         let order = count.map_or(0, |count| {
@@ -263,13 +266,7 @@ impl Lane {
     }
 }
 
-fn world_acknowledges(
-    client: &Client,
-    topic: TopicId,
-    index: PartitionIndex,
-    base: ebb_protocol::ids::Offset,
-    values: &[u64],
-) {
+fn world_acknowledges(client: &Client, topic: TopicId, index: PartitionIndex, base: Offset, values: &[u64]) {
     let records = i64::try_from(values.len()).unwrap_or(i64::MAX);
     client.cluster.witness.acknowledged(topic, index, base, records);
 }
@@ -284,9 +281,9 @@ pub(super) async fn plain(client: Arc<Client>, topic: TopicId, partitions: i32, 
         let targets = (0..count).map(|_| {
             PartitionIndex(i32::try_from(random.below(partitions.unsigned_abs().into())).unwrap_or(0))
         });
-        let targets = targets.collect();
+        let targets: Vec<_> = targets.collect();
         let sender = client.clone();
-        let pipelined = async move { send(&sender, process, topic, targets).await };
+        let pipelined = async move { send(&sender, process, topic, &targets, NOW).await };
         window.spawn(pipelined);
         if window.len() == PIPELINED_MAX {
             window.join_next().await;
@@ -299,33 +296,35 @@ pub(super) async fn plain(client: Arc<Client>, topic: TopicId, partitions: i32, 
     window.join_all().await;
 }
 
-/// Sends a plain batch to each of the partitions, once and in one request. Says how many were acknowledged.
+/// Sends a plain batch with this timestamp to each of the partitions, once and in one request. Gives the offsets of those
+/// that were acknowledged.
 pub(super) async fn send(
     client: &Client,
     process: u32,
     topic: TopicId,
-    partitions: Vec<PartitionIndex>,
-) -> usize {
+    partitions: &[PartitionIndex],
+    at: Timestamp,
+) -> Vec<Offset> {
     let world = &client.cluster.world;
     let batches: Vec<_> = partitions
-        .into_iter()
+        .iter()
         .map(|index| {
             let values = world.values(1 + client.random.below(5));
-            let batch = values::batch(&client.random, &values, Timestamp(1_760_000_000_000), None);
-            (Append { topic, partition: index, batch }, values)
+            let batch = values::batch(&client.random, &values, at, None);
+            (Append { topic, partition: *index, batch }, values)
         })
         .collect();
     let invoked = world.moment();
     let appends = batches.iter().map(|(append, _)| append.clone()).collect();
     let (connection, answers) = client.append(appends).await;
     let mut answers = answers.map(Vec::into_iter);
-    let mut acknowledged = 0;
+    let mut acknowledged = Vec::new();
     for ((append, values), index) in batches.into_iter().zip(0..) {
         let answer = answers.as_mut().map(Iterator::next);
         let (outcome, base) = match answer {
             Ok(Some(Ok(appended))) => {
                 world_acknowledges(client, topic, append.partition, appended.base, &values);
-                acknowledged += 1;
+                acknowledged.push(appended.base);
                 (Outcome::Ok, Some(appended.base.0))
             }
             Ok(Some(Err(ProduceError::TimedOut(_)))) => {

@@ -22,15 +22,16 @@ use tokio::{
 };
 
 use super::{
-    admin, chaos,
+    admin, aged, chaos,
     cluster::Cluster,
     gate::Gate,
+    keyed,
     members::{self, Protocol, Team},
     network::Client,
     offsets::{self, GroupOffsets},
     plan::Engine,
     probes::Probe,
-    producers::{self, Closing},
+    producers::{self, Closing, NOW},
     readers::{self, Reader},
     wire::{Store, Wire},
     world::World,
@@ -81,6 +82,15 @@ pub(super) async fn simulate(seed: u64, world: Arc<World>) {
     let closing = Arc::new(Closing::default());
     let mut clients = clients(&cluster, &random, topic, &closing);
     let alone = stand_alone(&cluster, &random, topic, &closing, &mut clients);
+    let keyed_random = Random::from_seed(seed ^ 0x7365_6174);
+    let keyed_client = || Client::new(cluster.clone(), keyed_random.fork());
+    let keyed =
+        world.plan.keys.is_some().then(|| tokio::spawn(keyed::write(keyed_client(), closing.clone())));
+    let aged_random = Random::from_seed(seed ^ 0x6167_6564);
+    let aged = world.plan.retention.map(|kept| {
+        let client = || Client::new(cluster.clone(), aged_random.fork());
+        tokio::spawn(aged::live(client(), client(), kept, closing.clone()))
+    });
     let mut groups = Vec::new();
     for (number, (name, protocols)) in (0..).zip(TEAMS) {
         groups.push(group(&cluster, &random, topic, (number, name), protocols, &closing));
@@ -103,7 +113,25 @@ pub(super) async fn simulate(seed: u64, world: Arc<World>) {
     for offsets in alone {
         offsets.look(&Client::new(cluster.clone(), random.fork())).await;
     }
-    read_everything(&cluster, &random, topic).await;
+    read_everything(&cluster, &random, topic, world.plan.partitions).await;
+    if let Some(keyed) = keyed {
+        match timeout(CLIENTS_END_MAX, keyed).await {
+            Ok(Ok((topic, sent))) => keyed::judge(&cluster, keyed_client, topic, &sent).await,
+            _ => world.violation("the producer of keyed records did not come to an end".to_owned()),
+        }
+    }
+    if let Some(aged) = aged {
+        match timeout(CLIENTS_END_MAX, aged).await {
+            Ok(Ok(sent)) => {
+                read_everything(&cluster, &aged_random, sent.topic, 1).await;
+                aged::judge(&cluster, &sent);
+            }
+            _ => world.violation("the clients of a topic with retention did not come to an end".to_owned()),
+        }
+    }
+    // Entries without end would leave no moment at which all have the same state.
+    cluster.end_archiving();
+    sleep(SETTLED).await;
     compare(&cluster, &random).await;
     objects(&cluster).await;
     starts(&cluster, topic);
@@ -252,7 +280,8 @@ async fn recover(cluster: &Arc<Cluster>, random: &Random, topic: TopicId) {
         let all = async {
             loop {
                 client.talk_to(slot);
-                if producers::send(&client, process, topic, partitions.clone()).await == partitions.len() {
+                if producers::send(&client, process, topic, &partitions, NOW).await.len() == partitions.len()
+                {
                     return;
                 }
                 sleep(Duration::from_millis(100)).await;
@@ -265,12 +294,12 @@ async fn recover(cluster: &Arc<Cluster>, random: &Random, topic: TopicId) {
 }
 
 /// Reads every partition to its end through every agent; all must see the same.
-async fn read_everything(cluster: &Arc<Cluster>, random: &Random, topic: TopicId) {
+async fn read_everything(cluster: &Arc<Cluster>, random: &Random, topic: TopicId, partitions: i32) {
     let mut ends = Vec::new();
     for slot in 0..cluster.world.plan.agents {
         let client = Client::new(cluster.clone(), random.fork());
         client.talk_to(slot);
-        let mut reader = Reader::new(client, topic, cluster.world.plan.partitions, slot == 0);
+        let mut reader = Reader::new(client, topic, partitions, slot == 0);
         if timeout(READ_MAX, reader.read_to_end()).await.is_err() {
             cluster.world.violation(format!("slot {slot} cannot be read to the end after the faults"));
         }

@@ -12,7 +12,7 @@ use ebb_metastore::{
     command::{BodyPlace, Command, ObjectRef},
     entry::Entry,
     outcome::{BatchOutcome, BatchRefusal, Outcome, Refusal},
-    state::{GroupBody, State},
+    state::{GroupBody, State, Table},
 };
 use ebb_protocol::ids::{
     AgentId, ByteRange, GroupId, LogPosition, MemberId, Offset, PartitionIndex, SegmentId, TopicId,
@@ -174,8 +174,10 @@ impl Witness {
                     BodyPlace::Object { .. } => Probe::SegmentFlush,
                 });
             }
-            if matches!((command, outcome), (Command::PublishArchive(_), Outcome::Done)) {
-                self.world.probe(Probe::ArchivePublished);
+            if let (Command::PublishArchive(publish), Outcome::Done) = (command, outcome) {
+                let last = state.table(publish.topic).and_then(Table::current);
+                let is_merged = last.is_some_and(|last| last.removed.len() > 1);
+                self.world.probe(if is_merged { Probe::ArchiveMerged } else { Probe::ArchivePublished });
             }
             self.note(outcome);
         }
