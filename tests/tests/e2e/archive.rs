@@ -1,36 +1,21 @@
-//! Records that were archived: consumers read from Parquet what they read from segments, analysts read the same files,
-//! and a compactor may be killed at any moment.
+//! Records that were archived: consumers read from Parquet what they read from segments, and analysts read the same
+//! files.
 
-use std::{
-    collections::BTreeMap,
-    env, fs,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::{collections::BTreeMap, fs};
 
-use ebb_protocol::random::Random;
 use ebb_tests::e2e::{
     ebb::{Ebb, Server},
     foreign::{Kcat, Python},
-    load::{Load, Plan},
 };
 use ebbtide::{Client, Isolation, PartitionIndex, Timestamp, admin::OffsetSpec};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::time::sleep;
 
 /// How many flights there are.
 const FLIGHTS: u64 = 336_776;
 const PARTITIONS: usize = 4;
 /// What kcat prints of a record: everything that a consumer sees.
 const KCAT_FORMAT: &str = "%p %o %T [%h] %K %k %S %s\n";
-/// How often a compactor is killed when nothing else is said; `tests/soak compactor` says more.
-const KILLS: u64 = 8;
-/// The variable that says how often.
-const KILLS_VARIABLE: &str = "EBB_TEST_COMPACTOR_KILLS";
-/// A compactor is killed at a random time within this after its start.
-const LIFE_MAX_MS: u64 = 1_500;
 
 /// All that a consumer sees of a topic, sorted.
 fn read_all(kcat: &Kcat, topic: &str) -> Vec<String> {
@@ -93,7 +78,9 @@ async fn flights_are_read_from_parquet_as_from_segments() {
     let (Some(ebb), Some(python)) = (Ebb::find(test), Python::find(test)) else { return };
     let mut server = ebb.dev(&["--inline-bytes-max", "16KiB"]).await;
     let Some(kcat) = Kcat::find(test, server.addresses().kafka) else { return };
-    server.create("flights", PARTITIONS);
+    let typed = ["--config", "archive.value.format=json"];
+    let create = ["topic", "create", "flights", "--partitions", &PARTITIONS.to_string()];
+    let _ = server.run(&[&create[..], &typed].concat(), b"").ok();
     let flights = python.run("flights.py", &["--key", "|"], b"").ok();
     let file = ebb.home().join("flights.txt");
     fs::write(&file, &flights.stdout).expect("a file can be written");
@@ -136,9 +123,12 @@ async fn flights_are_read_from_parquet_as_from_segments() {
     let _ = ebb.run(&[&["archive", "export", "flights", "--to", copy][..], &bucket].concat(), b"").ok();
     let (months, delays) = analyse(std::str::from_utf8(&flights.stdout).expect("text"));
     let analysed = python.run("analysts.py", &[copy], b"").ok();
-    let analyses: Vec<Analysis> =
-        analysed.text().lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
-    assert_eq!(analyses.len(), 3);
+    // The typed columns of the same files, by the catalog.
+    let catalog = format!("http://{}/iceberg", server.addresses().http);
+    let by_column = python.run("typed.py", &[&catalog, "flights"], b"").ok();
+    let lines = analysed.text().lines().chain(by_column.text().lines());
+    let analyses: Vec<Analysis> = lines.map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert_eq!(analyses.len(), 6);
     for Analysis { program, rows, months: found, delays: mean } in analyses {
         assert_eq!((rows, &found), (FLIGHTS, &months), "{program}");
         assert_eq!(mean.len(), delays.len(), "{program}");
@@ -185,83 +175,4 @@ fn time(line: &str) -> i64 {
 fn place(line: &str) -> (&str, &str) {
     let mut fields = line.split(' ');
     fields.next().zip(fields.next()).expect("a record has a place")
-}
-
-/// A process of `ebb compactor`. Dropping it kills it.
-struct Compactor {
-    process: Child,
-    log: PathBuf,
-}
-
-impl Compactor {
-    fn start(ebb: &Ebb, store: &str) -> Self {
-        let log = ebb.home().join("compactor.log");
-        let file = fs::File::options().create(true).append(true).open(&log).expect("the log can be opened");
-        let settings = ["--archive-window-age", "100ms", "--archive-window-bytes", "256KiB"];
-        let mut command = Command::new(ebb.path());
-        ebb.settle(command.args(["compactor", "--store", store]).args(settings))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(file);
-        Self { process: command.spawn().expect("ebb can be started"), log }
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-}
-
-impl Drop for Compactor {
-    fn drop(&mut self) {
-        // Fails only when it has ended already.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[expect(clippy::print_stdout, reason = "the figures of a soak run")]
-async fn nothing_is_lost_however_often_the_compactor_is_killed() {
-    let Some(ebb) = Ebb::find("kill -9 of the compactor under load") else { return };
-    let kills = env::var(KILLS_VARIABLE).map_or(KILLS, |text| text.parse().expect("a number of kills"));
-    let random = Random::from_seed(kills);
-    let data = ebb.data();
-    fs::create_dir_all(data.join("store")).expect("a folder can be made");
-    let store = format!("file://{}", data.join("store").display());
-    let mut server = ebb.agent(&store).await;
-    let plan = Plan {
-        topic: "rewritten",
-        partitions: 3,
-        producers: vec![100, 1000, 20_000],
-        delivery_timeout: Duration::from_secs(120),
-        seed: kills,
-    };
-    server.create(plan.topic, 3);
-    let client = server.client().connect().await.expect("the agent serves");
-    let load = Load::start(plan, std::slice::from_ref(&client));
-    let mut said = String::new();
-    for _ in 0..kills {
-        // Two at a time, which share the work; both go.
-        let compactors = [Compactor::start(&ebb, &store), Compactor::start(&ebb, &store)];
-        sleep(Duration::from_millis(random.below(LIFE_MAX_MS))).await;
-        load.progress(20, Duration::from_secs(30)).await;
-        said = compactors[0].said();
-    }
-    let bucket = ["--store", &store];
-    let archived = |what: &str| -> u64 {
-        let status = ebb.run(&[&["archive", "status", "--json"][..], &bucket].concat(), b"").ok();
-        let status: Value = serde_json::from_str(status.text()).expect("JSON");
-        status[0][what].as_u64().expect("a number")
-    };
-    let by_the_killed = archived("records");
-    let history = load.finish(&client).await;
-    history.judge("compactor");
-    // What killed ones had claimed is theirs until they have been silent for long.
-    let _ = ebb.run(&[&["archive", "run"][..], &bucket].concat(), b"").ok();
-    assert_eq!(archived("waiting_records"), 0);
-    client.close().await;
-    server.kill();
-    assert!(!server.said().contains("panicked") && !said.contains("panicked"), "{}{said}", server.said());
-    ebb.fsck();
-    println!("{kills} kills: {:?}; {by_the_killed} records archived by then", history.counts());
 }
