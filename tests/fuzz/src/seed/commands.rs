@@ -5,12 +5,14 @@ use ebb_metastore::{
     command::{
         ArchiveSpan, BatchFacts, BatchProducer, BodyPlace, ClassicGroup, Command, CommitFence, CommitOffsets,
         CommitSegment, CommittedOffset, ConsumerGroup, ConsumerMember, CreateTopic, DeleteOffsets, Endpoint,
-        GroupChange, ObjectRef, PublishArchive, RecordCompaction, RegisterAgent, Run, UpdateGroup, Work,
+        FileColumns, GroupChange, ObjectRef, PublishArchive, RecordCompaction, RegisterAgent, Run,
+        UpdateGroup, Work,
     },
     entry::Entry,
     snapshot,
     state::{BatchCoordinates, State, fingerprint},
 };
+use ebb_protocol::columns::{ColumnKind, TYPED_ROOT, TypedColumn};
 use ebb_protocol::ids::{
     AgentEpoch, AgentId, ArchiveId, ByteRange, ClusterId, EntryId, LogPosition, Offset, PartitionIndex,
     ProducerEpoch, ProducerId, SegmentId, Sequence, Timestamp, TopicId, TopicName,
@@ -134,7 +136,18 @@ fn archive() -> Vec<Command> {
         };
         let (topic, spans) = (topic(1), vec![span]);
         let (bytes, tail_bytes, tail_checksum) = (90, 30, 7);
-        Command::PublishArchive(PublishArchive { archive, topic, bytes, tail_bytes, tail_checksum, spans })
+        let (key, name, kind) = ("delay".to_owned(), "delay".to_owned(), ColumnKind::Double);
+        let added = vec![TypedColumn { parent: TYPED_ROOT, key, name, kind }];
+        let columns = FileColumns { known: 0, added };
+        Command::PublishArchive(PublishArchive {
+            archive,
+            topic,
+            bytes,
+            tail_bytes,
+            tail_checksum,
+            spans,
+            columns,
+        })
     };
     let files = [10_004_u128, 10_005].map(|minted_at| ArchiveId(minted_at << 80));
     let window = Work::Window { from: LogPosition(3), to: LogPosition(5) };

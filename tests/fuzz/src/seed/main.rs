@@ -1,6 +1,7 @@
 //! Writes the first inputs of every target: real encoded bytes, `corpus/TARGET/seed-NAME`. They depend on nothing but
 //! this code, so that a change of a format shows in them.
 
+mod archives;
 mod batches;
 mod commands;
 mod requests;
@@ -26,7 +27,8 @@ impl Seed {
 
 fn main() -> io::Result<()> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
-    let seeds = [requests::seeds(), responses::seeds(), batches::seeds(), commands::seeds()];
+    let seeds =
+        [requests::seeds(), responses::seeds(), batches::seeds(), archives::seeds(), commands::seeds()];
     for Seed { target, name, input } in seeds.into_iter().flatten() {
         let directory = corpus.join(target);
         fs::create_dir_all(&directory)?;
