@@ -64,7 +64,8 @@ async fn answer(call: &Call, request: FetchRequest) -> FetchResponse {
     let mut wanted: Vec<Vec<Wanted>> = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let named = Named::new(call.version >= VERSION_TOPIC_IDS, &topic.topic, topic.topic_id);
-        let target = call.target(named).await;
+        let last = topic.partitions.iter().map(|partition| partition.partition).max();
+        let target = call.target(named, last).await;
         wanted.push(topic.partitions.iter().map(|partition| plan(call, &target, partition)).collect());
     }
     let mut results = read(call, &request, &wanted).await.into_iter();

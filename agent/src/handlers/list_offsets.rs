@@ -33,7 +33,8 @@ pub(super) async fn answer(call: Call, request: ListOffsetsRequest) -> ListOffse
     let mut planned = Vec::with_capacity(request.topics.len());
     let mut queries = Vec::new();
     for topic in &request.topics {
-        let target = call.target(Named::Name(&topic.name)).await;
+        let last = topic.partitions.iter().map(|partition| partition.partition_index).max();
+        let target = call.target(Named::Name(&topic.name), last).await;
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
             let query = plan(&call, &target, partition, request.isolation_level);

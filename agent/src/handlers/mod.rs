@@ -51,7 +51,7 @@ mod sync_group;
 mod topics;
 mod update_features;
 
-use std::{fmt, future::Future, net::IpAddr, sync::Arc};
+use std::{fmt, future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ebb_protocol::{
@@ -74,6 +74,13 @@ use crate::{
     metrics::{Metrics, Transport},
     peers::Peers,
 };
+
+/// What is told of the cluster was so at most this long ago: an agent that nobody talks to looks at no log, and may have
+/// slept through whatever others did.
+const AGE_MAX: Duration = Duration::from_secs(1);
+
+/// A request waits at most this long for a look at the log. Then it is answered with what is known.
+const LOOK_MAX: Duration = Duration::from_secs(1);
 
 /// Answers the requests of one transport.
 #[derive(Clone)]
@@ -171,7 +178,7 @@ async fn dispatch(call: Call, header: &RequestHeader, body: Bytes) -> Result<Rep
         ApiKey::Produce => produce::take_in(call, body).await,
         ApiKey::Fetch => fetch::take_in(call, body),
         ApiKey::ListOffsets => later(call, body, list_offsets::answer),
-        ApiKey::Metadata => later(call, body, metadata::answer),
+        ApiKey::Metadata => current(call, body, metadata::answer),
         ApiKey::OffsetCommit => later(call, body, offset_commit::answer),
         ApiKey::OffsetFetch => later(call, body, offset_fetch::answer),
         ApiKey::FindCoordinator => later(call, body, find_coordinator::answer),
@@ -180,7 +187,7 @@ async fn dispatch(call: Call, header: &RequestHeader, body: Bytes) -> Result<Rep
         ApiKey::LeaveGroup => later(call, body, leave_group::answer),
         ApiKey::SyncGroup => later(call, body, sync_group::answer),
         ApiKey::DescribeGroups => later(call, body, describe_groups::answer),
-        ApiKey::ListGroups => later(call, body, list_groups::answer),
+        ApiKey::ListGroups => current(call, body, list_groups::answer),
         ApiKey::ApiVersions => later(call, body, api_versions::answer),
         ApiKey::CreateTopics => later(call, body, create_topics::answer),
         ApiKey::DeleteTopics => later(call, body, delete_topics::answer),
@@ -190,9 +197,9 @@ async fn dispatch(call: Call, header: &RequestHeader, body: Bytes) -> Result<Rep
         ApiKey::DescribeAcls => later(call, body, acls::describe),
         ApiKey::CreateAcls => later(call, body, acls::create),
         ApiKey::DeleteAcls => later(call, body, acls::delete),
-        ApiKey::DescribeConfigs => later(call, body, describe_configs::answer),
+        ApiKey::DescribeConfigs => current(call, body, describe_configs::answer),
         ApiKey::AlterConfigs => later(call, body, alter_configs::answer),
-        ApiKey::DescribeLogDirs => later(call, body, describe_log_dirs::answer),
+        ApiKey::DescribeLogDirs => current(call, body, describe_log_dirs::answer),
         ApiKey::CreatePartitions => later(call, body, create_partitions::answer),
         ApiKey::DeleteGroups => later(call, body, delete_groups::answer),
         ApiKey::ElectLeaders => later(call, body, elect_leaders::answer),
@@ -204,15 +211,32 @@ async fn dispatch(call: Call, header: &RequestHeader, body: Bytes) -> Result<Rep
         ApiKey::DescribeUserScramCredentials => later(call, body, describe_user_scram_credentials::answer),
         ApiKey::DescribeQuorum => later(call, body, describe_quorum::answer),
         ApiKey::UpdateFeatures => later(call, body, update_features::answer),
-        ApiKey::DescribeCluster => later(call, body, describe_cluster::answer),
-        ApiKey::DescribeProducers => later(call, body, describe_producers::answer),
+        ApiKey::DescribeCluster => current(call, body, describe_cluster::answer),
+        ApiKey::DescribeProducers => current(call, body, describe_producers::answer),
         ApiKey::ConsumerGroupHeartbeat => later(call, body, consumer_group_heartbeat::answer),
         ApiKey::ConsumerGroupDescribe => later(call, body, consumer_group_describe::answer),
         ApiKey::GetTelemetrySubscriptions => later(call, body, get_telemetry_subscriptions::answer),
         ApiKey::PushTelemetry => later(call, body, push_telemetry::answer),
-        ApiKey::ListConfigResources => later(call, body, list_config_resources::answer),
-        ApiKey::DescribeTopicPartitions => later(call, body, describe_topic_partitions::answer),
+        ApiKey::ListConfigResources => current(call, body, list_config_resources::answer),
+        ApiKey::DescribeTopicPartitions => current(call, body, describe_topic_partitions::answer),
     }
+}
+
+/// A request about what there is in the cluster, which another agent may have changed. Answered later, from a state that
+/// is not old, as long as the log can be reached.
+fn current<R, F, A>(call: Call, body: Bytes, answer: F) -> Result<Reply, ConnectionError>
+where
+    R: Request + Send + 'static,
+    R::Response: Send,
+    F: FnOnce(Call, R) -> A + Send + 'static,
+    A: Future<Output = R::Response> + Send,
+{
+    later(call, body, move |call: Call, request| async move {
+        if !call.broker().metastore().catch_up(AGE_MAX, LOOK_MAX).await {
+            tracing::debug!(api = %call.api, "the log does not answer in time; what is told may be old");
+        }
+        answer(call, request).await
+    })
 }
 
 /// A request that is answered when its turn comes.

@@ -35,7 +35,8 @@ pub(super) async fn answer(call: Call, request: OffsetCommitRequest) -> OffsetCo
     let mut offsets = BTreeMap::new();
     let mut planned = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
-        let target = call.target(Named::Name(&topic.name)).await;
+        let last = topic.partitions.iter().map(|partition| partition.partition_index).max();
+        let target = call.target(Named::Name(&topic.name), last).await;
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in &topic.partitions {
             let planned = plan(&call, &target, wanted).map(|(key, offset)| {

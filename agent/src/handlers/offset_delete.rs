@@ -33,7 +33,8 @@ async fn delete(
     let mut doomed = Vec::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
-        let target = match call.target(Named::Name(&topic.name)).await {
+        let last = topic.partitions.iter().map(|partition| partition.partition_index).max();
+        let target = match call.target(Named::Name(&topic.name), last).await {
             Ok(_) if groups.subscribes(group, &topic.name)? => Err(GroupError::SubscribedToTopic.into()),
             target => target.map(|target| target.id),
         };

@@ -19,7 +19,8 @@ use super::{
 pub(super) async fn answer(call: Call, request: OffsetForLeaderEpochRequest) -> OffsetForLeaderEpochResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
-        let target = call.target(Named::Name(&topic.topic)).await;
+        let last = topic.partitions.iter().map(|partition| partition.partition).max();
+        let target = call.target(Named::Name(&topic.topic), last).await;
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in &topic.partitions {
             let end = EpochEndOffset::default()

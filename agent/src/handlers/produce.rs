@@ -90,9 +90,10 @@ impl Produce {
         let now = self.call.broker().clock().now();
         for topic in request.topic_data {
             let named = Named::new(self.call.version >= VERSION_TOPIC_IDS, &topic.name, topic.topic_id);
+            let last = topic.partition_data.iter().map(|data| data.index).max();
             let target = match &refused {
                 Some(failure) => Err(failure.clone()),
-                None => self.call.target(named).await,
+                None => self.call.target(named, last).await,
             };
             let mut responses = Vec::with_capacity(topic.partition_data.len());
             for data in topic.partition_data {

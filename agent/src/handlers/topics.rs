@@ -46,20 +46,29 @@ impl<'a> Named<'a> {
 }
 
 impl Call {
-    /// The topic on the data path. One that is not known here is looked for at the log's tail.
-    pub(super) async fn target(&self, named: Named<'_>) -> Result<Target, Failure> {
+    /// The topic on the data path, for a request about partitions up to `last`. When the topic or that partition is not
+    /// known here, the log's tail is looked at first: another agent may have created it. Which partitions there are is
+    /// for the caller to check.
+    pub(super) async fn target(&self, named: Named<'_>, last: Option<i32>) -> Result<Target, Failure> {
+        let name = match named {
+            Named::Name(name) => Some(TopicName::new(name).map_err(|_| named.unknown())?),
+            Named::Id(_) => None,
+        };
         let look = |state: &State| {
-            let id = match named {
-                Named::Name(name) => state.topic_id(&TopicName::new(name).ok()?)?,
-                Named::Id(id) => id,
+            let id = match (&name, named) {
+                (_, Named::Id(id)) => id,
+                (name, _) => state.topic_id(name.as_ref()?)?,
             };
             Some(Target { id, settings: state.settings(id)?.clone() })
         };
-        if let Some(target) = self.broker().metastore().read(look) {
+        let metastore = self.broker().metastore();
+        if let Some(target) = metastore.read(look)
+            && last.is_none_or(|last| self.has_partition(target.id, last))
+        {
             return Ok(target);
         }
-        self.topic(named).await?;
-        self.broker().metastore().read(look).ok_or_else(|| named.unknown())
+        metastore.tail_check().await?;
+        metastore.read(look).ok_or_else(|| named.unknown())
     }
 
     /// The topic with its description. One that is not known here is looked for at the log's tail.
@@ -76,7 +85,7 @@ impl Call {
 
     /// The topic of a partition that exists.
     pub(super) async fn partition(&self, named: Named<'_>, partition: i32) -> Result<TopicId, Failure> {
-        let topic = self.target(named).await?.id;
+        let topic = self.target(named, Some(partition)).await?.id;
         if self.has_partition(topic, partition) { Ok(topic) } else { Err(Failure::unknown_partition()) }
     }
 

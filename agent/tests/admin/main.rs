@@ -4,6 +4,7 @@ mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
 mod configs;
+mod others;
 mod telemetry;
 
 use common::{Fixture, create_topics, topic_name};

@@ -2,13 +2,16 @@
 
 use std::{path::Path, time::Duration};
 
-use ebb_agent::{Agent, Environment, Storage, config::AgentConfig};
-use ebb_protocol::{error::ResponseError, random::Random};
+use ebb_agent::{Agent, Storage};
+use ebb_protocol::error::ResponseError;
 use tokio::time::{Instant, sleep};
 
 use super::{
     commit, committed,
-    common::{Connection, config, environment},
+    common::{
+        Connection, config, environment,
+        pair::{Pair, connect, start},
+    },
     consumer::{beat, joins},
     coordinator, fetched,
 };
@@ -16,24 +19,7 @@ use super::{
 /// An agent that is dead must be found out within this time.
 const FOUND_OUT_MAX: Duration = Duration::from_secs(5);
 
-/// Two agents over one store.
-struct Pair {
-    agents: Vec<Agent>,
-    _directory: tempfile::TempDir,
-}
-
 impl Pair {
-    async fn start() -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let config = || config(directory.path().to_owned());
-        let storage = Storage::open(&config(), &environment()).await.expect("storage in memory opens");
-        let mut agents = Vec::new();
-        for seed in 0..2 {
-            agents.push(start(&storage, config(), seed).await);
-        }
-        Self { agents, _directory: directory }
-    }
-
     /// Takes out the agent that coordinates the group: that one, and a connection to the other.
     async fn take(&mut self, name: &str) -> (Agent, Connection) {
         let mut client = connect(&self.agents[0]).await;
@@ -43,15 +29,6 @@ impl Pair {
         let taken = self.agents.remove(index.expect("one of them coordinates the group"));
         (taken, connect(&self.agents[0]).await)
     }
-}
-
-async fn start(storage: &Storage, config: AgentConfig, seed: u64) -> Agent {
-    let environment = Environment { random: Random::from_seed(100 + seed), ..environment() };
-    Agent::start_on(storage.clone(), config, environment).await.expect("the agent starts")
-}
-
-async fn connect(agent: &Agent) -> Connection {
-    Connection::tcp(agent.addresses().kafka.expect("it listens on TCP")).await
 }
 
 /// Asks the agent who coordinates the group until it names itself.

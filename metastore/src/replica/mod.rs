@@ -172,6 +172,13 @@ impl Metastore {
         self.shared.look().await
     }
 
+    /// Makes sure that everything acknowledged anywhere `age_max` before this call is applied here, for reads that need
+    /// not be linearizable. Asks the log only when the last tail check is longer ago. False when the log does not
+    /// answer within `wait_max`: the state is then as old as it was, and can be read all the same.
+    pub async fn catch_up(&self, age_max: Duration, wait_max: Duration) -> bool {
+        self.shared.age() <= age_max || matches!(timeout(wait_max, self.tail_check()).await, Ok(Ok(_)))
+    }
+
     /// Changes whenever an entry has been applied: the position of the next entry.
     #[must_use]
     pub fn applied(&self) -> watch::Receiver<LogPosition> {

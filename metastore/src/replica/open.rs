@@ -36,7 +36,7 @@ pub(super) struct Opened {
     pub(super) number: u64,
     /// The position of the snapshot that was loaded; 0 without one.
     pub(super) snapshot: LogPosition,
-    /// When the listing of the snapshots began.
+    /// When the listing of the snapshots began: what was acknowledged before is in the state.
     pub(super) since: Moment,
 }
 

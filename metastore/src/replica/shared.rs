@@ -1,14 +1,17 @@
 //! What the handle and the task of a replica share.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
 use ebb_protocol::ids::LogPosition;
-use parking_lot::RwLock;
-use tokio::sync::Notify;
+use parking_lot::{Mutex, RwLock};
+use tokio::{sync::Notify, time::Instant};
 
 use super::error::MetastoreError;
 use crate::{state::State, watch};
@@ -34,6 +37,8 @@ pub(super) struct Shared {
     asked: AtomicU64,
     pub(super) asking: Notify,
     looked: watch::Sender<Looked>,
+    /// All that was acknowledged before then is applied here.
+    current: Mutex<Instant>,
 }
 
 /// The last look at the tail that ended: it answers all tail checks up to `asked`.
@@ -44,7 +49,8 @@ struct Looked {
 }
 
 impl Shared {
-    pub(super) fn new(state: State) -> Self {
+    /// What is shared of a replica whose state was current at `current`.
+    pub(super) fn new(state: State, current: Instant) -> Self {
         let applied = state.position();
         Self {
             state: RwLock::new(state),
@@ -55,16 +61,26 @@ impl Shared {
             asked: AtomicU64::new(0),
             asking: Notify::new(),
             looked: watch::Sender::new(Looked { asked: 0, tail: Ok(applied) }),
+            current: Mutex::new(current),
         }
     }
 
     /// Asks for a look at the tail that begins after now, and waits for its end.
     pub(super) async fn look(&self) -> Result<LogPosition, MetastoreError> {
+        let begun = Instant::now();
         let mut looked = self.looked.subscribe();
         let asked = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
         self.asking.notify_one();
         let ended = looked.wait_for(|looked| looked.asked >= asked).await;
-        ended.map_or(Err(MetastoreError::Closed), |looked| looked.tail)
+        let tail = ended.map_or(Err(MetastoreError::Closed), |looked| looked.tail)?;
+        let mut current = self.current.lock();
+        *current = begun.max(*current);
+        Ok(tail)
+    }
+
+    /// How old the state may be: what was acknowledged longer ago is applied here.
+    pub(super) fn age(&self) -> Duration {
+        self.current.lock().elapsed()
     }
 
     /// The tail checks that a look which begins now answers.

@@ -25,7 +25,7 @@ const GRACE_PARTS: u32 = 4;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Moment {
     wall: Timestamp,
-    tokio: Instant,
+    pub(super) tokio: Instant,
 }
 
 impl Moment {

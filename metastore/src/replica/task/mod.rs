@@ -102,7 +102,7 @@ impl Task {
         let Parts { agent, log, snapshots, clock, ids, random, config, queue } = parts;
         let applied = opened.state.position();
         let registered = opened.state.next_number(agent).is_some();
-        let shared = Arc::new(Shared::new(opened.state));
+        let shared = Arc::new(Shared::new(opened.state, opened.since.tokio));
         let vigil = Vigil::new(clock.clone(), config.truncation_grace, opened.since);
         let task = Self {
             agent,

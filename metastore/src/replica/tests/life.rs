@@ -117,6 +117,31 @@ async fn a_look_that_began_before_the_question_does_not_answer_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_catches_up_knows_what_is_older_and_asks_once_for_it() {
+    let world = World::new(7);
+    let (a, b) = (world.node(1).await, world.node(2).await);
+    let topic = b.ids.topic();
+    let knows = || a.metastore.read(|state| state.topic_by_id(topic)).is_some();
+    let (age_max, wait_max) = (Duration::from_secs(2), Duration::from_secs(1));
+    a.metastore.tail_check().await.expect("the bucket is sound");
+    b.create_topic(topic).await.expect("the bucket is sound");
+    let before = a.store.requests();
+    assert!(a.metastore.catch_up(age_max, wait_max).await);
+    assert!(!knows() && a.store.requests() == before, "it is young enough");
+    seconds(3).await;
+    assert!(a.metastore.catch_up(age_max, wait_max).await);
+    assert!(knows(), "it is older than two seconds");
+    let before = a.store.requests();
+    assert!(a.metastore.catch_up(age_max, wait_max).await);
+    assert_eq!(a.store.requests(), before, "it has just looked");
+    seconds(3).await;
+    a.store.set(Faults { delay_ms: (5_000, 5_000), ..Faults::default() });
+    let begun = Instant::now();
+    assert!(!a.metastore.catch_up(age_max, wait_max).await, "the log is too slow");
+    assert_eq!(begun.elapsed(), wait_max);
+}
+
+#[tokio::test(start_paused = true)]
 async fn idleness_costs_no_request() {
     let world = World::new(7);
     let node = world.node(1).await;
