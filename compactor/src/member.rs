@@ -13,7 +13,7 @@ use ebb_protocol::{
     random::Random,
 };
 use object_store::ObjectStore;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// On shutdown, leaving the cluster and closing the metastore may take this long each.
 const CLOSE_MAX: Duration = Duration::from_secs(4);
@@ -81,6 +81,17 @@ impl Member {
     #[must_use]
     pub fn metastore(&self) -> &Metastore {
         &self.metastore
+    }
+
+    /// Looks at the log so often, for ever. Agents see what others do when they write or are asked; nobody asks a
+    /// compactor, and one that has nothing to write would not see that there is something to do.
+    pub async fn follow(&self, every: Duration) {
+        loop {
+            if let Err(error) = self.metastore.tail_check().await {
+                tracing::info!(%error, "the log's tail cannot be looked at");
+            }
+            sleep(every).await;
+        }
     }
 
     /// Resolves when it can work no longer: it was put out of the cluster, or its replica has stopped.

@@ -1,7 +1,7 @@
 //! `ebb compactor`, and the rewriter inside `ebb dev`: their start, and their figures on the metrics page. Knows the
 //! agent and the compactor, which do not know each other.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ebb_agent::{Agent, Environment, Figure, Figures, Storage, config::AgentConfig};
 use ebb_compactor::{
@@ -29,6 +29,12 @@ use crate::{
 /// Requests a second that archiving may make to a store in a directory.
 const LOCAL_REQUESTS_PER_SECOND: f64 = 5_000.0;
 
+/// The log is looked at so many times in the age of a window, within bounds: what is new is seen in time, and an idle
+/// cluster costs a few requests a minute.
+const LOOKS_PER_WINDOW: u32 = 20;
+const LOOK_INTERVAL_MIN: Duration = Duration::from_millis(100);
+const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
+
 /// Runs a compactor until a signal asks it to stop.
 pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::with("signals"))?;
@@ -49,6 +55,8 @@ pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
     let mirroring = environment();
     let mirror = mirror::new(metastore.clone(), storage.store.clone(), mirroring, args.mirroring, url)?;
     let _mirror = mirror.map(|mirror| AbortOnDropHandle::new(tokio::spawn(mirror.run())));
+    let age = settings(rewriting, url).window_age;
+    let every = (age / LOOKS_PER_WINDOW).clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL_MAX);
     let archiving = Archiving::new(member.id(), metastore, storage.store, clock, &random, rewriting, url);
     output::note(format_args!("ready {}", args.store));
     let ousted = tokio::select! {
@@ -57,6 +65,7 @@ pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
         _ = interrupt.recv() => false,
         () = member.ousted() => true,
         () = archiving.run() => true,
+        () = member.follow(every) => true,
         () = retention.run() => true,
     };
     sweeper.shutdown().await;

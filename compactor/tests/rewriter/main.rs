@@ -127,6 +127,29 @@ async fn a_task_archives_by_itself_and_is_idle_when_there_is_nothing() {
     task.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_compactor_finds_what_others_have_written_while_it_had_nothing_to_do() {
+    let world = World::new(13);
+    let (agent, compactor) = (world.member().await, world.member().await);
+    let topic = world.create_topic(&agent, 1).await;
+    let rewriting = world.rewriter(&compactor).run();
+    let written = async {
+        for _ in 0..3 {
+            sleep(SECOND * 10_000).await;
+            world.commit(&agent, &[(topic, 0)]).await;
+            sleep(world.config.window_age + SECOND * 30).await;
+            agent.metastore().tail_check().await.expect("the bucket is sound");
+            assert_eq!(unarchived(&agent), []);
+        }
+    };
+    tokio::select! {
+        () = rewriting => panic!("it ends when it can write no more"),
+        () = compactor.follow(SECOND * 10) => panic!("it follows for ever"),
+        () = written => {}
+    }
+    assert!(world.all_archived(&agent, topic).await);
+}
+
 /// Puts other bytes in place of an object's; `None` deletes it.
 async fn spoil(world: &World, key: &Path, change: impl Fn(&mut Vec<u8>) -> bool) {
     let found = world.bucket.get(key).await.expect("it is there").bytes().await.expect("memory");
