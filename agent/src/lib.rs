@@ -16,5 +16,6 @@ mod peers;
 mod testing;
 
 pub use agent::{Addresses, Agent, Environment, OpenStorageError, StartError, Storage};
+pub use http::StatusListener;
 pub use iceberg::mirror;
 pub use metrics::{Figure, Figures};

@@ -141,9 +141,8 @@ impl Metrics {
             let labels = [("api", &*api.to_string()), ("code", &*code.to_string())];
             page.sample("ebb_request_errors_total", &labels, *count);
         }
-        for figure in self.neighbours.lock().iter().flat_map(|neighbour| neighbour.figures()) {
-            page.family(figure.name, if figure.is_counter { "counter" } else { "gauge" }, figure.help);
-            page.sample(figure.name, &[], figure.value);
+        for neighbour in self.neighbours.lock().iter() {
+            page.figures(neighbour.as_ref());
         }
         page.text
     }
@@ -193,6 +192,14 @@ impl Page {
         let labels: Vec<_> = labels.iter().map(|(key, value)| format!("{key}=\"{value}\"")).collect();
         let braced = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let _ = writeln!(self.text, "{name}{braced} {value}");
+    }
+
+    /// Adds the figures of a neighbour.
+    pub(crate) fn figures(&mut self, neighbour: &dyn Figures) {
+        for figure in neighbour.figures() {
+            self.family(figure.name, if figure.is_counter { "counter" } else { "gauge" }, figure.help);
+            self.sample(figure.name, &[], figure.value);
+        }
     }
 
     /// The page's text.

@@ -221,7 +221,7 @@ impl Agent {
         let (http_tasks, http_stopped) = (TaskTracker::new(), CancellationToken::new());
         if let Some(listener) = listeners.http {
             let (broker, metrics) = (broker.clone(), metrics.clone());
-            let pages = http::Pages { agent: id, broker, metrics, requests, draining, catalog };
+            let pages = http::AgentPages { agent: id, broker, metrics, requests, draining, catalog };
             let run = http::run(listener, Arc::new(pages), http_tasks.clone(), http_stopped.clone());
             http_tasks.spawn(run);
         }

@@ -1,16 +1,13 @@
-//! `ebb compactor`, and the rewriter inside `ebb dev`: their start, and their figures on the metrics page. Knows the
-//! agent and the compactor, which do not know each other.
+//! `ebb compactor`, and the rewriter inside `ebb dev`: their start. Knows the agent and the compactor, which do not know
+//! each other.
 
 use std::{sync::Arc, time::Duration};
 
-use ebb_agent::{Agent, Environment, Figure, Figures, Storage, config::AgentConfig};
+use ebb_agent::{Agent, Environment, Figures, StatusListener, Storage, config::AgentConfig, mirror::Mirror};
 use ebb_compactor::{
     Member,
     retention::{Retention, RetentionConfig},
-    rewriter::{
-        KeyCompactionConfig, KeyCompactor, KeyCounters, MergeConfig, MergeCounters, Merger, RewriteCounters,
-        Rewriter, RewriterConfig,
-    },
+    rewriter::{KeyCompactionConfig, KeyCompactor, MergeConfig, Merger, Rewriter, RewriterConfig},
     sweeper::{Sweeper, SweeperConfig},
 };
 use ebb_metastore::Metastore;
@@ -22,6 +19,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::{
     agent::{environment, is_local},
     args::{CompactorArgs, Rewriting},
+    figures::{Compacted, Merged, Rewritten, Swept, Waiting},
     mirror,
     output::{self, Failure},
 };
@@ -39,6 +37,9 @@ const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(10);
 pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::with("signals"))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::with("signals"))?;
+    // The port first: one that is in use costs no request.
+    let listener = args.http.map(StatusListener::bind).transpose().map_err(Failure::new)?;
+    let http = listener.as_ref().map(StatusListener::address).transpose().map_err(Failure::new)?;
     let (member, storage) = join(&args.store).await?;
     let Environment { clock, random } = environment();
     let metastore = member.metastore().clone();
@@ -54,11 +55,17 @@ pub(crate) async fn run(args: CompactorArgs) -> Result<(), Failure> {
     let (rewriting, url) = (&args.rewriting, &args.store);
     let mirroring = environment();
     let mirror = mirror::new(metastore.clone(), storage.store.clone(), mirroring, args.mirroring, url)?;
-    let _mirror = mirror.map(|mirror| AbortOnDropHandle::new(tokio::spawn(mirror.run())));
     let age = settings(rewriting, url).window_age;
     let every = (age / LOOKS_PER_WINDOW).clamp(LOOK_INTERVAL_MIN, LOOK_INTERVAL_MAX);
-    let archiving = Archiving::new(member.id(), metastore, storage.store, clock, &random, rewriting, url);
-    output::note(format_args!("ready {}", args.store));
+    let archiving =
+        Archiving::new(member.id(), metastore.clone(), storage.store, clock.clone(), &random, rewriting, url);
+    let mut figures = archiving.figures(&metastore, &clock);
+    figures.push(Arc::new(Swept(sweeper.counters())));
+    figures.extend(mirror.as_ref().map(Mirror::figures));
+    let _status = listener.map(|listener| listener.serve(member.id(), metastore, figures, storage.requests));
+    let _mirror = mirror.map(|mirror| AbortOnDropHandle::new(tokio::spawn(mirror.run())));
+    let http = http.map(|http| format!(" http://{http}"));
+    output::note(format_args!("ready {}{}", args.store, http.unwrap_or_default()));
     let ousted = tokio::select! {
         biased;
         _ = terminate.recv() => false,
@@ -95,10 +102,9 @@ pub(crate) fn beside(
 ) -> AbortOnDropHandle<()> {
     let Environment { clock, random } = environment;
     let (metastore, store) = (agent.broker().metastore().clone(), agent.store().clone());
-    let archiving = Archiving::new(agent.id(), metastore, store, clock, &random, rewriting, url);
-    agent.add_figures(Arc::new(Rewritten(archiving.rewriter.counters())));
-    agent.add_figures(Arc::new(Compacted(archiving.keys.counters())));
-    agent.add_figures(Arc::new(Merged(archiving.merger.counters())));
+    let archiving =
+        Archiving::new(agent.id(), metastore.clone(), store, clock.clone(), &random, rewriting, url);
+    archiving.figures(&metastore, &clock).into_iter().for_each(|figures| agent.add_figures(figures));
     AbortOnDropHandle::new(tokio::spawn(archiving.run()))
 }
 
@@ -134,6 +140,16 @@ impl Archiving {
         Self { keys: keys.sharing(&rewriter), merger: merger.sharing(&rewriter), rewriter }
     }
 
+    /// What it counts, and how far it is behind.
+    fn figures(&self, metastore: &Metastore, clock: &SharedClock) -> Vec<Arc<dyn Figures>> {
+        vec![
+            Arc::new(Rewritten(self.rewriter.counters())),
+            Arc::new(Compacted(self.keys.counters())),
+            Arc::new(Merged(self.merger.counters())),
+            Arc::new(Waiting { metastore: metastore.clone(), clock: clock.clone() }),
+        ]
+    }
+
     /// Ends when this process can write no more entries.
     async fn run(self) {
         tokio::select! {
@@ -156,99 +172,5 @@ fn settings(rewriting: &Rewriting, store: &str) -> RewriterConfig {
         cpu_percent_max: rewriting.archive_cpu_percent.unwrap_or(default.cpu_percent_max),
         requests_per_second_max: rewriting.archive_requests_per_second.unwrap_or(requests),
         ..default
-    }
-}
-
-#[derive(Debug)]
-struct Rewritten(Arc<RewriteCounters>);
-
-impl Figures for Rewritten {
-    fn figures(&self) -> Vec<Figure> {
-        let counts = self.0.counts();
-        let counter = |name, help, value| Figure { name, is_counter: true, help, value };
-        vec![
-            counter("ebb_archive_windows_total", "Windows whose files were published.", counts.windows),
-            counter(
-                "ebb_archive_windows_failed_total",
-                "Windows that could not be archived and are tried again.",
-                counts.windows_failed,
-            ),
-            counter("ebb_archive_files_total", "Archive files published.", counts.files),
-            counter("ebb_archive_file_bytes_total", "Bytes of archive files published.", counts.file_bytes),
-            counter(
-                "ebb_archive_source_bytes_total",
-                "Bytes of record batches archived.",
-                counts.source_bytes,
-            ),
-            counter("ebb_archive_records_total", "Records archived.", counts.records),
-            counter(
-                "ebb_archive_files_refused_total",
-                "Archive files that came too late and are deleted.",
-                counts.files_refused,
-            ),
-            counter(
-                "ebb_archive_values_unfit_total",
-                "Values archived without typed columns because they do not fit.",
-                counts.values_unfit,
-            ),
-        ]
-    }
-}
-
-#[derive(Debug)]
-struct Compacted(Arc<KeyCounters>);
-
-impl Figures for Compacted {
-    fn figures(&self) -> Vec<Figure> {
-        let counts = self.0.counts();
-        let counter = |name, help, value| Figure { name, is_counter: true, help, value };
-        vec![
-            counter("ebb_compaction_passes_total", "Passes of key compaction over a topic.", counts.passes),
-            counter(
-                "ebb_compaction_passes_failed_total",
-                "Passes of key compaction that failed and are tried again.",
-                counts.passes_failed,
-            ),
-            counter("ebb_compaction_files_total", "Archive files that were compacted.", counts.files),
-            counter(
-                "ebb_compaction_records_dropped_total",
-                "Records that were dropped by key compaction.",
-                counts.records_dropped,
-            ),
-            counter(
-                "ebb_compaction_tombstones_dropped_total",
-                "Tombstones that were dropped because their time was over.",
-                counts.tombstones_dropped,
-            ),
-        ]
-    }
-}
-
-#[derive(Debug)]
-struct Merged(Arc<MergeCounters>);
-
-impl Figures for Merged {
-    fn figures(&self) -> Vec<Figure> {
-        let counts = self.0.counts();
-        let counter = |name, help, value| Figure { name, is_counter: true, help, value };
-        vec![
-            counter("ebb_merge_files_total", "Archive files that were merged from others.", counts.files),
-            counter(
-                "ebb_merge_file_bytes_total",
-                "Bytes of archive files merged from others.",
-                counts.file_bytes,
-            ),
-            counter(
-                "ebb_merge_files_replaced_total",
-                "Archive files in whose place merged ones came.",
-                counts.files_replaced,
-            ),
-            counter(
-                "ebb_merge_files_refused_total",
-                "Merged files that came too late and are deleted.",
-                counts.files_refused,
-            ),
-            counter("ebb_merge_failures_total", "Merges that failed and are tried again.", counts.failed),
-        ]
     }
 }

@@ -10,6 +10,7 @@ mod compactor;
 mod config;
 mod connect;
 mod consume;
+mod figures;
 mod fsck;
 mod group;
 mod host;

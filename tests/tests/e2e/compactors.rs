@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     env, fs, iter,
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -14,6 +15,7 @@ use ebb_protocol::random::Random;
 use ebb_tests::{
     e2e::{
         ebb::{Ebb, Server},
+        http,
         load::{Load, Plan},
     },
     s3::S3Server,
@@ -60,9 +62,14 @@ struct Compactor {
 
 impl Compactor {
     fn start(ebb: &Ebb, store: &str) -> Self {
+        Self::with(ebb, store, &[])
+    }
+
+    fn with(ebb: &Ebb, store: &str, more: &[&str]) -> Self {
         let log = log(ebb);
         let file = fs::File::options().create(true).append(true).open(&log).expect("the log can be opened");
         let settings = ["--archive-window-age", "100ms", "--archive-window-bytes", "256KiB"];
+        let settings = settings.iter().chain(more);
         let mut command = Command::new(ebb.path());
         ebb.settle(command.args(["compactor", "--store", store]).args(settings))
             .stdin(Stdio::null())
@@ -215,6 +222,53 @@ async fn topics_of_every_kind_outlive_compactors_on_a_bucket() {
         expected.len(),
         passing - first,
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_compactor_tells_operators_how_it_is() {
+    let Some(ebb) = Ebb::find("the pages of a compactor") else { return };
+    let data = ebb.data();
+    fs::create_dir_all(data.join("store")).expect("a folder can be made");
+    let store = format!("file://{}", data.join("store").display());
+    let server = ebb.agent(&store).await;
+    server.create("told", 1);
+    let taken = server.addresses().http.to_string();
+    let refused = ebb.run(&["compactor", "--store", &store, "--http", &taken], b"");
+    assert!(refused.code == 1 && refused.stderr.contains(&taken), "{}", refused.stderr);
+    let compactor = Compactor::with(&ebb, &store, &["--http", "127.0.0.1:0"]);
+    let address = address(&ebb).await;
+    assert_eq!(http::get(address, "/readyz").await, Some((200, "ready\n".to_owned())));
+    assert_eq!(http::get(address, "/healthz").await, Some((200, "ok\n".to_owned())));
+    assert_eq!(http::get(address, "/iceberg/v1/config").await.map(|(status, _)| status), Some(404));
+    let _ = server.run(&["produce", "told"], b"one\ntwo\n").ok();
+    let started = Instant::now();
+    let figures = loop {
+        let figures = http::metrics(address).await;
+        if figures["ebb_archive_records_total"] == 2.0 {
+            break figures;
+        }
+        assert!(started.elapsed() < READ_MAX, "{figures:?}");
+        sleep(PROGRESS_MAX / 300).await;
+    };
+    let lag = ["objects", "bytes", "seconds"].map(|unit| figures[&format!("ebb_archive_lag_{unit}")]);
+    assert_eq!(lag, [0.0; 3]);
+    assert_eq!(figures["ebb_agents_live"], 2.0, "the one that could not start had not joined");
+    assert!(figures["ebb_store_requests_total{kind=\"put\"}"] > 0.0);
+    drop(compactor);
+}
+
+/// Where the pages of the only compactor are, which it says when it is ready.
+async fn address(ebb: &Ebb) -> SocketAddr {
+    let started = Instant::now();
+    loop {
+        let said = fs::read_to_string(log(ebb)).unwrap_or_default();
+        let found = said.lines().find_map(|line| line.strip_prefix("ready ")?.split_once(" http://"));
+        if let Some((_, address)) = found {
+            return address.parse().expect("an address");
+        }
+        assert!(started.elapsed() < READ_MAX, "{said}");
+        sleep(PROGRESS_MAX / 300).await;
+    }
 }
 
 fn create(server: &Server<'_>, topic: &str, configs: &[&str]) {

@@ -1,6 +1,6 @@
 //! What may be typed after `ebb archive` and `ebb compactor`.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use clap::{Args, Subcommand, value_parser};
@@ -90,6 +90,9 @@ pub(crate) struct CompactorArgs {
     /// The object store: file:///PATH, s3://BUCKET/PREFIX, gs://..., az://...
     #[arg(long, env = "EBB_STORE", value_name = "URL")]
     pub(crate) store: String,
+    /// Where health, readiness and metrics are served
+    #[arg(long, env = "EBB_HTTP", value_name = "ADDR")]
+    pub(crate) http: Option<SocketAddr>,
     #[command(flatten)]
     pub(crate) rewriting: Rewriting,
     #[command(flatten)]
