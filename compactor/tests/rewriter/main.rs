@@ -143,6 +143,7 @@ async fn a_compactor_finds_what_others_have_written_while_it_had_nothing_to_do()
         }
     };
     tokio::select! {
+        biased;
         () = rewriting => panic!("it ends when it can write no more"),
         () = compactor.follow(SECOND * 10) => panic!("it follows for ever"),
         () = written => {}
