@@ -3,7 +3,8 @@
 
     catalog.py CATALOG TABLE PARTITION FROM TO
 
-CATALOG is the address of the catalog, http://HOST:PORT/iceberg. FROM and TO bound offsets of one partition. Prints one
+CATALOG is the address of the catalog, http://HOST:PORT/iceberg. Files of an S3 store at AWS_ENDPOINT are read with the keys
+in the environment. FROM and TO bound offsets of one partition. Prints one
 JSON object a line: by which program, the tables, how many rows there are, how many each snapshot has, how many the range
 has, the sum of the values, which are numbers, and of those that tell it, how many files have to be read for the range
 and what an attempt to write says.
@@ -11,6 +12,7 @@ and what an attempt to write says.
 
 import importlib
 import json
+import os
 import pathlib
 import re
 import sys
@@ -55,6 +57,11 @@ def lake(address):
         package = pathlib.Path(importlib.import_module(f"duckdb_extension_{extension}").__path__[0])
         file = next(package.rglob(f"{extension}.duckdb_extension"))
         connection.sql(f"load '{file}'")
+    endpoint = os.environ.get("AWS_ENDPOINT")
+    if endpoint:
+        connection.sql(f"""create secret (
+            type s3, key_id '{os.environ["AWS_ACCESS_KEY_ID"]}', secret '{os.environ["AWS_SECRET_ACCESS_KEY"]}',
+            endpoint '{endpoint.removeprefix("http://")}', url_style 'path', use_ssl false)""")
     connection.sql(f"attach '' as lake (type iceberg, endpoint '{address}', authorization_type 'none')")
     return connection
 

@@ -68,13 +68,21 @@ impl Kcat {
 #[derive(Debug)]
 pub struct Python {
     program: PathBuf,
+    env: Vec<(String, String)>,
 }
 
 impl Python {
     /// The interpreter for `test`; `None` when it is not installed.
     #[must_use]
     pub fn find(test: &str) -> Option<Self> {
-        Some(Self { program: Tool::Python.find(test)? })
+        Some(Self { program: Tool::Python.find(test)?, env: Vec::new() })
+    }
+
+    /// The same with these variables in its environment.
+    #[must_use]
+    pub fn env(mut self, env: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.env.extend(env);
+        self
     }
 
     /// The interpreter's path.
@@ -87,7 +95,7 @@ impl Python {
     #[must_use]
     pub fn run(&self, script: &str, arguments: &[&str], input: &[u8]) -> Ran {
         let script = repository("tests/python").join(script);
-        run(program(&self.program).arg(script).args(arguments), input)
+        run(program(&self.program).arg(script).args(arguments).envs(self.env.iter().cloned()), input)
     }
 }
 
