@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ebb_agent::broker::{Broker, OffsetQuery};
+use ebb_agent::broker::{Broker, FetchError, OffsetQuery, Read};
 use ebb_metastore::{
     command::{Command, CreateTopic},
     outcome::{Outcome, Refusal},
@@ -73,8 +73,45 @@ pub(super) async fn trim(client: Arc<Client>, topic: TopicId, partitions: i32, c
         let before = i64::try_from(random.below(end.0.unsigned_abs() + 1)).unwrap_or(0);
         client.cluster.world.allow_start(topic, index, before);
         let delete = Command::DeleteRecords { topic, partition: index, before: Some(Offset(before)) };
-        // Whether it was answered does not matter: it may have been done.
-        drop(client.submit(delete).await);
+        // When it was not answered it may have been done.
+        if let Ok(Ok(Some(Outcome::RecordsDeleted { log_start }))) = client.submit(delete).await {
+            client.cluster.world.note_deleted(topic, index, log_start.0);
+            if random.chance(0.5) {
+                client.leave();
+            }
+        }
+        sleep(millis(&random, 0, 2_000)).await;
+        seek_deleted(&client, topic, index).await;
+    }
+}
+
+/// Asks for what was deleted: an agent that has looked at the log's tail does not give it.
+async fn seek_deleted(client: &Client, topic: TopicId, index: PartitionIndex) {
+    let world = &client.cluster.world;
+    let deleted = world.deleted(topic, index);
+    if deleted == 0 {
+        return;
+    }
+    let ask = move |broker: Arc<Broker>| -> BoxFuture<'static, _> {
+        Box::pin(async move {
+            let found = broker.find_offsets(&[(topic, index, OffsetQuery::Earliest)]).await.pop()?.ok()??;
+            let want = [Read { topic, partition: index, from: Offset(deleted - 1), bytes_max: 1 }];
+            let read = broker.fetch(&want, 1, 1, Duration::ZERO).await.pop()?;
+            Some((found.offset.0, read))
+        })
+    };
+    let Ok(Some((start, read))) = client.call(ask).await else { return client.leave() };
+    world.probe(Probe::DeletedSought);
+    let is_refused = match &read {
+        Ok(_) => false,
+        Err(FetchError::OffsetOutOfRange(head)) => head.log_start.0 >= deleted,
+        // It does not know.
+        Err(_) => true,
+    };
+    if start < deleted || !is_refused {
+        world.violation(format!(
+            "{topic:?}-{index} begins at {start} and gives {read:?}, and all below {deleted} was deleted"
+        ));
     }
 }
 

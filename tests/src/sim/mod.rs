@@ -8,6 +8,7 @@
 
 mod admin;
 mod aged;
+mod book;
 mod bucket;
 pub mod campaign;
 mod chaos;

@@ -45,6 +45,12 @@ pub enum Probe {
     ArchiveSwept,
     /// A topic was compacted by key.
     KeysCompacted,
+    /// A topic that had been compacted was read to its end amid faults.
+    CompactedRead,
+    /// Records of a topic that had been compacted were deleted.
+    CompactedDeleted,
+    /// Somebody looked for records that had been deleted.
+    DeletedSought,
     /// Records were deleted because a topic keeps no more.
     RetentionDeleted,
     /// A commit was refused because the segment may have been swept.
@@ -99,7 +105,7 @@ impl Probe {
     }
 
     /// All of them.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 46] = [
         Self::CommitAnswerLost,
         Self::PositionTaken,
         Self::AgentsRaced,
@@ -121,6 +127,9 @@ impl Probe {
         Self::WorkClaimed,
         Self::ArchiveSwept,
         Self::KeysCompacted,
+        Self::CompactedRead,
+        Self::CompactedDeleted,
+        Self::DeletedSought,
         Self::RetentionDeleted,
         Self::SegmentTooOld,
         Self::SnapshotColdStart,

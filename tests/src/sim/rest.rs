@@ -17,7 +17,7 @@ use ebb_segment::key;
 use object_store::path::Path;
 use parking_lot::Mutex;
 use tokio::{
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
     time::{sleep, timeout},
 };
 
@@ -25,7 +25,7 @@ use super::{
     admin, aged, chaos,
     cluster::Cluster,
     gate::Gate,
-    keyed,
+    keyed::{self, Seats},
     members::{self, Protocol, Team},
     network::Client,
     offsets::{self, GroupOffsets},
@@ -84,8 +84,9 @@ pub(super) async fn simulate(seed: u64, world: Arc<World>) {
     let alone = stand_alone(&cluster, &random, topic, &closing, &mut clients);
     let keyed_random = Random::from_seed(seed ^ 0x7365_6174);
     let keyed_client = || Client::new(cluster.clone(), keyed_random.fork());
-    let keyed =
-        world.plan.keys.is_some().then(|| tokio::spawn(keyed::write(keyed_client(), closing.clone())));
+    let keyed = world.plan.keys.is_some();
+    let keyed = keyed.then(|| keyed::live(cluster.clone(), keyed_random.fork(), closing.clone()));
+    let keyed = keyed.map(tokio::spawn);
     let aged_random = Random::from_seed(seed ^ 0x6167_6564);
     let aged = world.plan.retention.map(|kept| {
         let client = || Client::new(cluster.clone(), aged_random.fork());
@@ -114,11 +115,9 @@ pub(super) async fn simulate(seed: u64, world: Arc<World>) {
         offsets.look(&Client::new(cluster.clone(), random.fork())).await;
     }
     read_everything(&cluster, &random, topic, world.plan.partitions).await;
-    if let Some(keyed) = keyed {
-        match timeout(CLIENTS_END_MAX, keyed).await {
-            Ok(Ok((topic, sent))) => keyed::judge(&cluster, keyed_client, topic, &sent).await,
-            _ => world.violation("the producer of keyed records did not come to an end".to_owned()),
-        }
+    let seats = end_keyed(&cluster, keyed).await;
+    if let Some(seats) = &seats {
+        keyed::judge(&cluster, keyed_client, seats, false).await;
     }
     if let Some(aged) = aged {
         match timeout(CLIENTS_END_MAX, aged).await {
@@ -132,6 +131,9 @@ pub(super) async fn simulate(seed: u64, world: Arc<World>) {
     // Entries without end would leave no moment at which all have the same state.
     cluster.end_archiving();
     sleep(SETTLED).await;
+    if let Some(seats) = &seats {
+        keyed::judge(&cluster, keyed_client, seats, true).await;
+    }
     compare(&cluster, &random).await;
     objects(&cluster).await;
     starts(&cluster, topic);
@@ -229,6 +231,16 @@ pub(super) async fn end_group(
         members.abort_all();
     }
     team.offsets.look(&client).await;
+}
+
+/// The clients of the compacted topic, if there is one, must come to an end.
+async fn end_keyed(cluster: &Cluster, live: Option<JoinHandle<Arc<Seats>>>) -> Option<Arc<Seats>> {
+    let ended = timeout(CLIENTS_END_MAX, live?).await;
+    if !matches!(ended, Ok(Ok(_))) {
+        let what = "the clients of the compacted topic did not come to an end";
+        cluster.world.violation(what.to_owned());
+    }
+    ended.ok()?.ok()
 }
 
 /// Ends all faults. What is dead or was put out is started again, as a supervisor would.
@@ -396,7 +408,7 @@ async fn entry_size(cluster: &Cluster, position: LogPosition) -> Option<u64> {
     }
 }
 
-/// No more may be deleted than somebody asked for.
+/// No more may be deleted than somebody asked for, and no less than somebody was told.
 fn starts(cluster: &Cluster, topic: TopicId) {
     for index in (0..cluster.world.plan.partitions).map(PartitionIndex) {
         let start = cluster.witness.read(|state| state.head(topic, index)).map(|head| head.log_start.0);
@@ -404,6 +416,12 @@ fn starts(cluster: &Cluster, topic: TopicId) {
         if start.is_none_or(|start| start > allowed) {
             cluster.world.violation(format!(
                 "the log start of partition {index} is {start:?}, and nobody deleted beyond {allowed}"
+            ));
+        }
+        let deleted = cluster.world.deleted(topic, index);
+        if start.is_some_and(|start| start < deleted) {
+            cluster.world.violation(format!(
+                "the log start of partition {index} is {start:?}, and all below {deleted} was deleted"
             ));
         }
     }

@@ -32,6 +32,8 @@ struct Ledger {
     partitions: BTreeMap<(TopicId, PartitionIndex), u32>,
     /// How far the log start of each partition may have been moved.
     starts: BTreeMap<(TopicId, PartitionIndex), i64>,
+    /// Below which offset of each partition somebody was told that all is deleted.
+    deleted: BTreeMap<(TopicId, PartitionIndex), i64>,
     history: Vec<Op>,
     faults: BTreeMap<Fault, u64>,
     probes: BTreeMap<Probe, u64>,
@@ -107,6 +109,18 @@ impl World {
     /// The highest offset below which somebody asked to delete records.
     pub(super) fn allowed_start(&self, topic: TopicId, index: PartitionIndex) -> i64 {
         self.ledger.lock().starts.get(&(topic, index)).copied().unwrap_or(0)
+    }
+
+    /// Notes that somebody was told where the log begins now.
+    pub(super) fn note_deleted(&self, topic: TopicId, index: PartitionIndex, start: i64) {
+        let mut ledger = self.ledger.lock();
+        let deleted = ledger.deleted.entry((topic, index)).or_default();
+        *deleted = start.max(*deleted);
+    }
+
+    /// The offset below which somebody was told that all is deleted.
+    pub(super) fn deleted(&self, topic: TopicId, index: PartitionIndex) -> i64 {
+        self.ledger.lock().deleted.get(&(topic, index)).copied().unwrap_or(0)
     }
 
     /// Notes something that happened, for the digest.
