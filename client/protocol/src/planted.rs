@@ -70,11 +70,15 @@ pub enum Bug {
     TombstoneTooSoon,
     /// Retention deletes one batch too many.
     RetainedOneLess,
+    /// A file that takes the place of rows brings back what was deleted of them.
+    DeletedComeBack,
+    /// Compaction drops the records of a key that came after what its table knows of that key.
+    LaterThanTableDropped,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 35] = [
         Self::AckBeforeDurable,
         Self::IgnoreFailedUpload,
         Self::NoDeduplication,
@@ -108,6 +112,8 @@ impl Bug {
         Self::LatestRecordDropped,
         Self::TombstoneTooSoon,
         Self::RetainedOneLess,
+        Self::DeletedComeBack,
+        Self::LaterThanTableDropped,
     ];
 }
 

@@ -41,6 +41,9 @@ impl State {
         let mut replaced = Vec::new();
         for span in &publish.spans {
             let partition = self.topics.partition_mut(topic, span.partition).expect("the spans were checked");
+            if is_planted(Bug::DeletedComeBack) {
+                partition.log_start = partition.log_start.min(span.first);
+            }
             replaced.extend(partition.coordinates.replace(span.first, span.next, row(object, span)));
         }
         let rows = publish.spans.iter().filter(|span| span.rows > 0).count() as u64;

@@ -58,12 +58,15 @@ impl Filter<'_> {
     }
 
     fn keeps(&mut self, record: &Record) -> bool {
-        if record.offset >= self.limit || record.offset.plus(1) == self.end {
+        let is_beyond = record.offset >= self.limit && !is_planted(Bug::LaterThanTableDropped);
+        if is_beyond || record.offset.plus(1) == self.end {
             return true;
         }
         let superseded = match &record.key {
             Some(key) => self.table.latest(self.partition, key).is_some_and(|latest| {
-                record.offset < latest || (is_planted(Bug::LatestRecordDropped) && record.offset == latest)
+                record.offset < latest
+                    || (is_planted(Bug::LatestRecordDropped) && record.offset == latest)
+                    || (is_planted(Bug::LaterThanTableDropped) && record.offset > latest)
             }),
             // It came before the topic was compacted; Kafka drops it too.
             None => true,
