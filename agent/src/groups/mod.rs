@@ -36,7 +36,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-pub use self::offsets::{Committer, PlacedOffset};
+pub use self::offsets::{Committer, PendingCommit, PlacedOffset};
 use self::{
     figures::Counts,
     memory::Memory,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ebb_coordinator::GroupError;
 use ebb_metastore::{
-    MetastoreError, Submission,
+    MetastoreError, Pending, Submission,
     command::{Command, CommitFence, CommitOffsets, CommittedOffset, DeleteOffsets},
     outcome::{Outcome, Refusal},
     state::GroupBody,
@@ -31,6 +31,29 @@ pub struct Committer {
 /// An offset and its place.
 pub type PlacedOffset = (TopicId, PartitionIndex, CommittedOffset);
 
+/// A commit whose place among the others is fixed.
+#[derive(Debug)]
+pub struct PendingCommit {
+    /// Nothing, when there is nothing to wait for.
+    pending: Option<Pending>,
+    is_epoch: bool,
+}
+
+impl PendingCommit {
+    /// Waits until it is durable.
+    ///
+    /// # Errors
+    /// See [`Groups::commit`].
+    pub async fn durable(self) -> Result<(), GroupError> {
+        let Some(pending) = self.pending else { return Ok(()) };
+        outcome(pending.outcomes().await)?.map_err(|refusal| match refusal {
+            Refusal::StaleMember if self.is_epoch => GroupError::StaleMemberEpoch,
+            Refusal::GroupTooLarge => GroupError::OffsetsTooLarge,
+            refusal => refused(&refusal),
+        })
+    }
+}
+
 impl Groups {
     /// Commits offsets on behalf of a member, or of somebody outside when the group has no members. They are durable
     /// when this returns.
@@ -44,25 +67,35 @@ impl Groups {
         committer: &Committer,
         offsets: Vec<PlacedOffset>,
     ) -> Result<(), GroupError> {
+        self.begin_commit(group, committer, offsets).await?.durable().await
+    }
+
+    /// Begins what [`Groups::commit`] does. Commits take effect in the order in which they have begun, and go on whether
+    /// or not anybody waits for them.
+    ///
+    /// # Errors
+    /// See [`Groups::commit`].
+    pub async fn begin_commit(
+        self: &Arc<Self>,
+        group: &GroupId,
+        committer: &Committer,
+        offsets: Vec<PlacedOffset>,
+    ) -> Result<PendingCommit, GroupError> {
         self.coordinated(group).await?;
         let fence = self.fence(group, committer)?;
-        if offsets.is_empty() {
-            return Ok(());
-        }
         let is_epoch = matches!(fence, CommitFence::Consumer(..));
+        if offsets.is_empty() {
+            return Ok(PendingCommit { pending: None, is_epoch });
+        }
         let command = Command::CommitOffsets(CommitOffsets { group: group.clone(), fence, offsets });
         if is_planted(Bug::CommitAckBeforeDurable) {
             let metastore = self.metastore.clone();
             tokio::spawn(async move { metastore.submit_patiently(vec![command]).await });
-            return Ok(());
+            return Ok(PendingCommit { pending: None, is_epoch });
         }
         // Of commits there are many, and one append can carry thousands.
-        let committed = self.metastore.submit_patiently(vec![command]).await;
-        outcome(committed)?.map_err(|refusal| match refusal {
-            Refusal::StaleMember if is_epoch => GroupError::StaleMemberEpoch,
-            Refusal::GroupTooLarge => GroupError::OffsetsTooLarge,
-            refusal => refused(&refusal),
-        })
+        let pending = self.metastore.enqueue_patiently(vec![command]).await.map_err(unavailable)?;
+        Ok(PendingCommit { pending: Some(pending), is_epoch })
     }
 
     /// Checks that a member of a KIP-848 group which says who it is may read the group's offsets. The caller has
@@ -130,8 +163,12 @@ fn outcome(submitted: Result<Vec<Outcome>, MetastoreError>) -> Result<Result<(),
     match submitted.map(|mut outcomes| outcomes.pop()) {
         Ok(Some(Outcome::Refused(refusal))) => Ok(Err(refusal)),
         Ok(_) => Ok(Ok(())),
-        Err(error) => Err(GroupError::Unavailable(error.to_string())),
+        Err(error) => Err(unavailable(error)),
     }
+}
+
+fn unavailable(error: MetastoreError) -> GroupError {
+    GroupError::Unavailable(error.to_string())
 }
 
 /// What `apply` says of a group's command, in the words of groups.

@@ -172,14 +172,14 @@ impl Intake for Arc<Handlers> {
     }
 }
 
-/// Hands a request to its API's file. Only a Produce has work to do before the next request is read.
+/// Hands a request to its API's file. Only a Produce and an OffsetCommit have work to do before the next request is read.
 async fn dispatch(call: Call, header: &RequestHeader, body: Bytes) -> Result<Reply, ConnectionError> {
     match header.api.key {
         ApiKey::Produce => produce::take_in(call, body).await,
         ApiKey::Fetch => fetch::take_in(call, body),
         ApiKey::ListOffsets => later(call, body, list_offsets::answer),
         ApiKey::Metadata => current(call, body, metadata::answer),
-        ApiKey::OffsetCommit => later(call, body, offset_commit::answer),
+        ApiKey::OffsetCommit => offset_commit::take_in(call, body).await,
         ApiKey::OffsetFetch => later(call, body, offset_fetch::answer),
         ApiKey::FindCoordinator => later(call, body, find_coordinator::answer),
         ApiKey::JoinGroup => later(call, body, join_group::answer),

@@ -4,20 +4,26 @@
 //! An unknown partition or too long metadata fails alone, everything else fails the whole request. From version 9 on
 //! the generation may be a member epoch (KIP-848). Deviation: a retention time of the request (up to version 4) is
 //! passed over, as newer Kafka does without it.
+//!
+//! A commit is handed over before the next request is read, as a Produce is: commits that a client sends one after the
+//! other without waiting go along with each other.
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use ebb_coordinator::GroupError;
 use ebb_metastore::{command::CommittedOffset, limits::OFFSET_METADATA_BYTES_MAX};
 use ebb_protocol::{
     error::{NO_ERROR, ResponseError},
     ids::{Offset, PartitionIndex, TopicId},
     messages::{
-        OffsetCommitRequest, OffsetCommitResponse,
+        OffsetCommitRequest, OffsetCommitResponse, decode_request,
         offset_commit_request::OffsetCommitRequestPartition,
         offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic},
     },
 };
+
+use futures::FutureExt;
 
 use super::{
     Call,
@@ -25,12 +31,17 @@ use super::{
     groups::{group_id, optional},
     topics::{Named, Target},
 };
-use crate::groups::Committer;
+use crate::{
+    connection::{ConnectionError, Reply},
+    groups::{Committer, PendingCommit},
+};
 
 /// The first version in which members of KIP-848 commit.
 const MEMBER_EPOCHS: i16 = 9;
 
-pub(super) async fn answer(call: Call, request: OffsetCommitRequest) -> OffsetCommitResponse {
+/// Takes an OffsetCommit in. What it resolves to waits for the commit to be durable.
+pub(super) async fn take_in(call: Call, body: Bytes) -> Result<Reply, ConnectionError> {
+    let request = decode_request::<OffsetCommitRequest>(body, call.version)?;
     // A partition that is named twice gets what is said last.
     let mut offsets = BTreeMap::new();
     let mut planned = Vec::with_capacity(request.topics.len());
@@ -46,10 +57,28 @@ pub(super) async fn answer(call: Call, request: OffsetCommitRequest) -> OffsetCo
         }
         planned.push(partitions);
     }
-    let committed = match planned.iter().flatten().any(|(_, planned)| planned.is_ok()) {
-        true => commit(&call, &request, offsets).await,
-        false => Ok(()),
+    let begun = match planned.iter().flatten().any(|(_, planned)| planned.is_ok()) {
+        true => Some(begin(&call, &request, offsets).await),
+        false => None,
     };
+    Ok(async move { finish(call, request, planned, begun).await.map(Some) }.boxed())
+}
+
+/// What becomes of each partition of a topic, as far as it is known before the commit.
+type Planned = Vec<(i32, Result<(), Failure>)>;
+
+async fn finish(
+    call: Call,
+    request: OffsetCommitRequest,
+    planned: Vec<Planned>,
+    begun: Option<Result<PendingCommit, GroupError>>,
+) -> Result<Bytes, ConnectionError> {
+    let committed = match begun {
+        Some(Ok(pending)) => pending.durable().await,
+        Some(Err(error)) => Err(error),
+        None => Ok(()),
+    };
+    let committed = committed.map_err(|error| failure(&call, &request, error));
     let mut topics = Vec::with_capacity(planned.len());
     for (topic, partitions) in request.topics.into_iter().zip(planned) {
         let partitions = partitions.into_iter().map(|(index, planned)| {
@@ -60,7 +89,7 @@ pub(super) async fn answer(call: Call, request: OffsetCommitRequest) -> OffsetCo
         let partitions = partitions.collect();
         topics.push(OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions));
     }
-    OffsetCommitResponse::default().with_topics(topics)
+    call.encode::<OffsetCommitRequest>(&OffsetCommitResponse::default().with_topics(topics))
 }
 
 type Key = (TopicId, PartitionIndex);
@@ -87,23 +116,27 @@ fn plan(
     Ok(((target.id, PartitionIndex(wanted.partition_index)), offset))
 }
 
-async fn commit(
+async fn begin(
     call: &Call,
     request: &OffsetCommitRequest,
     offsets: BTreeMap<Key, CommittedOffset>,
-) -> Result<(), Failure> {
-    let group = group_id(&request.group_id);
+) -> Result<PendingCommit, GroupError> {
     let committer = Committer {
         member: request.member_id.to_string(),
         instance: optional(request.group_instance_id.as_ref()),
         generation: request.generation_id_or_member_epoch,
     };
     let offsets = offsets.into_iter().map(|((topic, partition), offset)| (topic, partition, offset));
-    let committed = call.handlers.groups.commit(&group, &committer, offsets.collect()).await;
+    call.handlers.groups.begin_commit(&group_id(&request.group_id), &committer, offsets.collect()).await
+}
+
+fn failure(call: &Call, request: &OffsetCommitRequest, error: GroupError) -> Failure {
     let has_epochs = call.version >= MEMBER_EPOCHS;
-    committed.map_err(|error| match error {
+    match error {
         // Kafka tells of a group that it does not know only since then.
-        GroupError::IllegalGeneration if has_epochs && !call.handlers.groups.exists(&group) => {
+        GroupError::IllegalGeneration
+            if has_epochs && !call.handlers.groups.exists(&group_id(&request.group_id)) =>
+        {
             GroupError::UnknownGroup.into()
         }
         GroupError::UnknownGroup if !has_epochs => GroupError::IllegalGeneration.into(),
@@ -112,5 +145,5 @@ async fn commit(
             Failure::new(ResponseError::UnsupportedVersion, "member epochs need version 9 of OffsetCommit")
         }
         error => error.into(),
-    })
+    }
 }

@@ -1,14 +1,17 @@
 //! Coordinators, and offsets of groups without members: committing, reading, deleting, and what tools list.
 
+use std::time::Duration;
+
 use ebb_protocol::{
     error::ResponseError,
     messages::{
         ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, FindCoordinatorRequest,
-        HeartbeatRequest, ListGroupsRequest, OffsetDeleteRequest, OffsetFetchRequest,
+        HeartbeatRequest, ListGroupsRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
         offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic},
         offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopic},
     },
 };
+use tokio::time::Instant;
 
 use super::{
     commit, committed,
@@ -84,6 +87,26 @@ async fn offsets_are_committed_and_read_in_every_version() {
         let all = client.call(&request.with_topics(None), 7).await;
         assert_eq!((all.topics.len(), all.topics[0].partitions.len()), (1, 1));
     }
+}
+
+#[tokio::test]
+async fn commits_that_nobody_waits_for_go_along_with_each_other() {
+    let fixture = Fixture::start().await;
+    let mut client = fixture.tcp().await;
+    client.create_topic("t", 1, &[]).await;
+    assert_eq!(committed(&mut client, &commit("g", "t", &[(0, 0)]), 9).await, [0]);
+    // One after the other, each would wait a tenth of a second for company.
+    let begun = Instant::now();
+    let mut sent = Vec::new();
+    for offset in 1..=60 {
+        sent.push(client.send(&commit("g", "t", &[(0, offset)]), 9).await);
+    }
+    for id in sent {
+        let (answered, response) = client.receive::<OffsetCommitRequest>(9).await;
+        assert_eq!((answered, response.topics[0].partitions[0].error_code), (id, 0));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(4), "60 commits took {:?}", begun.elapsed());
+    assert_eq!(fetched(&mut client, "g", "t").await, 60, "the last one stands");
 }
 
 #[tokio::test]

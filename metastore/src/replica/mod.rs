@@ -133,7 +133,7 @@ impl Metastore {
     /// # Errors
     /// See [`MetastoreError`].
     pub async fn submit_patiently(&self, commands: Vec<Command>) -> Result<Vec<Outcome>, MetastoreError> {
-        self.place(Submission { commands, body: Vec::new() }, false).await?.outcomes().await
+        self.enqueue_patiently(commands).await?.outcomes().await
     }
 
     /// Hands commands over for the next entry: waits for room, and returns when their place among this process's
@@ -144,6 +144,14 @@ impl Metastore {
     /// [`MetastoreError::Closed`] when nothing will be taken any more.
     pub async fn enqueue(&self, submission: Submission) -> Result<Pending, MetastoreError> {
         self.place(submission, true).await
+    }
+
+    /// As [`Metastore::enqueue`], for commands that have the patience of [`Metastore::submit_patiently`].
+    ///
+    /// # Errors
+    /// As [`Metastore::enqueue`].
+    pub async fn enqueue_patiently(&self, commands: Vec<Command>) -> Result<Pending, MetastoreError> {
+        self.place(Submission { commands, body: Vec::new() }, false).await
     }
 
     async fn place(&self, submission: Submission, hurried: bool) -> Result<Pending, MetastoreError> {
