@@ -213,26 +213,36 @@ impl Cluster {
 
     /// Publishes a file with one batch in the place of all rows of [`PARTITION`].
     pub(super) async fn archive(&self, broker: &Broker, batch: &RecordBatch) {
-        let object = ArchiveId(1_000_000 << 80);
+        self.archive_partition(broker, PARTITION, batch).await;
+    }
+
+    /// The same for a partition.
+    pub(super) async fn archive_partition(
+        &self,
+        broker: &Broker,
+        partition: PartitionIndex,
+        batch: &RecordBatch,
+    ) {
+        let object = ArchiveId((1_000_000 + u128::from(partition.0.unsigned_abs())) << 80);
         let (cluster, rows) = broker.metastore().read(|state| {
-            let rows: Vec<_> = state.rows(TOPIC, PARTITION).copied().collect();
+            let rows: Vec<_> = state.rows(TOPIC, partition).copied().collect();
             (state.cluster().expect("it is founded"), rows)
         });
         let identity = Identity { cluster, topic: TOPIC, object };
         let mut writer = ArchiveWriter::new(identity, Settings::default()).expect("known settings");
-        writer.append(PARTITION, batch).expect("one batch is in order");
+        writer.append(partition, batch).expect("one batch is in order");
         let archive = writer.finish().expect("a file in memory");
         let (bytes, tail) = (Bytes::from(archive.bytes), archive.tail);
         let footer = bytes.slice(bytes.len() - tail.bytes as usize..);
         let footer = Footer::decode(bytes.len() as u64, tail, footer).expect("it was just written");
         let (first, last) = (rows.first().expect("rows"), rows.last().expect("rows"));
         let span = ArchiveSpan {
-            partition: PARTITION,
+            partition,
             first: first.base,
             next: last.last.plus(1),
             replaces: fingerprint(&rows),
             rows: archive.rows,
-            range: footer.partition(PARTITION).first().expect("a row group").range,
+            range: footer.partition(partition).first().expect("a row group").range,
             min_timestamp: Timestamp(0),
             max_timestamp: last.max_timestamp,
         };

@@ -100,6 +100,28 @@ async fn limits_end_an_answer_after_a_whole_batch() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn batches_from_files_that_compress_well_keep_the_limit_of_an_answer() {
+    let cluster = Cluster::with_segments();
+    let broker = cluster.agent_with_topic().await;
+    let large = batch(&[1; 20], 20_000);
+    for partition in 0..3 {
+        append(&broker, partition, std::slice::from_ref(&large)).await;
+        cluster.archive_partition(&broker, PartitionIndex(partition), &large).await;
+    }
+    let check = async |bytes_max: u64, expect: [usize; 3]| {
+        let reads = [0, 1, 2].map(|partition| read(partition, 0, 1 << 20));
+        let answers = broker.fetch(&reads, 1, bytes_max, Duration::ZERO).await;
+        let counts: Vec<_> = answers.iter().map(|answer| offsets(answer).len()).collect();
+        assert_eq!(counts, expect, "{bytes_max} bytes, batches of about 400,000");
+    };
+    check(500_000, [1, 0, 0]).await;
+    check(900_000, [1, 1, 0]).await;
+    check(2_000_000, [1, 1, 1]).await;
+    // One batch comes whatever the limit.
+    check(1_000, [1, 0, 0]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn partitions_with_much_share_an_answer() {
     let broker = Cluster::with_segments().agent_with_topic().await;
     let one = batch(&[1], 20_000);

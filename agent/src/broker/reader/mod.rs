@@ -77,9 +77,11 @@ impl Reader {
             0 => None,
             bytes => Some(self.replies.take(bytes).await),
         };
+        let mut room = Room::new(bytes_max);
         stream::iter(plan.steps)
             .map(|step| self.step(step, share.as_ref(), tail_error.as_ref()))
             .buffered(PARTITIONS_AT_ONCE)
+            .map(|read| read.map(|read| room.fit(read)))
             .collect()
             .await
     }
@@ -258,6 +260,40 @@ impl Reader {
             tracing::error!(%error, "acknowledged records cannot be read");
         }
         FetchError::Storage(error)
+    }
+}
+
+/// What an answer has room for. What archive files come to is known only when they are read.
+struct Room {
+    left: u64,
+    /// Nothing is in it yet: the first batch goes in whatever its size.
+    is_empty: bool,
+}
+
+impl Room {
+    fn new(bytes_max: u64) -> Self {
+        Self { left: bytes_max, is_empty: true }
+    }
+
+    /// Leaves out the batches for which there is no room.
+    fn fit(&mut self, read: ReadBatches) -> ReadBatches {
+        let bytes = read.records.len() as u64;
+        if bytes <= self.left {
+            self.left -= bytes;
+            self.is_empty &= bytes == 0;
+            return read;
+        }
+        let mut end = 0;
+        for batch in RecordBatch::batches(read.records.clone()).map_while(Result::ok) {
+            let bytes = batch.bytes().len();
+            if bytes as u64 > self.left && !self.is_empty {
+                break;
+            }
+            end += bytes;
+            self.left = self.left.saturating_sub(bytes as u64);
+            self.is_empty = false;
+        }
+        ReadBatches { records: read.records.slice(..end), ..read }
     }
 }
 

@@ -18,6 +18,10 @@ pub(super) const LOOK_AHEAD_BYTES: u64 = 4 << 20;
 /// About how large the batches are that are made of an archive file. One that was kept whole may be larger.
 const ARCHIVE_BATCH_BYTES: u64 = 2 << 20;
 
+/// Batches that are made of an archive file are taken to be so many times as large as they are in it, for what others
+/// have room for. A fetch gives no more than it may, but reads in vain where this is too little.
+const ARCHIVE_RATIO: u64 = 4;
+
 /// Of segments, a partition with much gets at least this many bytes before others get theirs.
 const SHARE_BYTES_MIN: u64 = 64 << 10;
 
@@ -68,27 +72,29 @@ impl Plan {
     pub(super) fn new(state: &State, reads: &[Read], bytes_max: u64) -> Self {
         let share = share(state, reads, bytes_max);
         let mut plan = Self { steps: Vec::with_capacity(reads.len()), bytes: 0 };
-        let mut first = true;
+        let (mut first, mut charged) = (true, 0);
         for read in reads {
-            let room = bytes_max.saturating_sub(plan.bytes);
+            let room = bytes_max.saturating_sub(charged);
             let step = step(state, read, Room { bytes: room, of_segments: room.min(share) }, first);
             if let Step::Read(runs) = &step {
                 plan.bytes += runs.bytes;
+                charged += runs.charge();
                 first = false;
             }
             plan.steps.push(step);
         }
         for (read, planned) in reads.iter().zip(&mut plan.steps) {
             let Step::Read(runs) = planned else { continue };
-            let room = bytes_max.saturating_sub(plan.bytes);
+            let room = bytes_max.saturating_sub(charged);
             if room == 0 || runs.bytes < share || runs.runs.first().is_none_or(is_archived) {
                 continue;
             }
             let bytes = runs.bytes + room;
-            let before = runs.bytes;
+            let (before, charged_before) = (runs.bytes, runs.charge());
             *planned = step(state, read, Room { bytes, of_segments: bytes }, runs.at_least_one);
             if let Step::Read(runs) = planned {
                 plan.bytes = plan.bytes - before + runs.bytes;
+                charged = charged - charged_before + runs.charge();
             }
         }
         plan
@@ -111,6 +117,13 @@ impl Plan {
 }
 
 impl RunsToRead {
+    /// What is taken from the room of an answer for it.
+    fn charge(&self) -> u64 {
+        let has_archived = self.runs.iter().any(is_archived);
+        let ratio = if has_archived { ARCHIVE_RATIO } else { 1 };
+        self.bytes.saturating_mul(ratio).min(self.bytes_at_most()).max(self.bytes)
+    }
+
     /// The most bytes that reading may give.
     pub(super) fn bytes_at_most(&self) -> u64 {
         let first = self.runs.first().map_or(0, batches_at_most);
