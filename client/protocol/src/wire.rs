@@ -37,6 +37,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next `n` bytes.
+    #[inline]
     pub(crate) fn take(&mut self, n: usize) -> Result<&'a [u8], WireError> {
         let Some((head, rest)) = self.rest.split_at_checked(n) else {
             return Err(WireError::Truncated { need: n, left: self.rest.len() });
@@ -66,24 +67,39 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned varint of at most five bytes.
+    #[inline]
     pub(crate) fn uvarint(&mut self) -> Result<u32, WireError> {
         let value = self.varint_bits(5)?;
         u32::try_from(value).map_err(|_| WireError::OverlongVarint)
     }
 
     /// A zigzag varint of at most five bytes.
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<i32, WireError> {
         let bits = self.uvarint()?;
         Ok((bits >> 1).cast_signed() ^ -(bits & 1).cast_signed())
     }
 
     /// A zigzag varint of at most ten bytes.
+    #[inline]
     pub(crate) fn varlong(&mut self) -> Result<i64, WireError> {
         let bits = self.varint_bits(10)?;
         Ok((bits >> 1).cast_signed() ^ -(bits & 1).cast_signed())
     }
 
+    /// Most varints are of one byte.
+    #[inline]
     fn varint_bits(&mut self, bytes_max: u32) -> Result<u64, WireError> {
+        match self.rest.split_first() {
+            Some((byte, rest)) if *byte < 0x80 => {
+                self.rest = rest;
+                Ok((*byte).into())
+            }
+            _ => self.long_varint_bits(bytes_max),
+        }
+    }
+
+    fn long_varint_bits(&mut self, bytes_max: u32) -> Result<u64, WireError> {
         let mut value = 0_u64;
         for index in 0..bytes_max {
             let byte = self.u8()?;

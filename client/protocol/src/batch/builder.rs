@@ -79,6 +79,8 @@ impl BatchHeader {
 pub struct BatchBuilder {
     /// The batch so far, uncompressed, with room for its header in front. Empty without records.
     buffer: Vec<u8>,
+    /// What room the next batch is given at once, in bytes: that of the last one whose buffer went with it.
+    room: usize,
     count: i32,
     /// The offset delta that the next record has at least.
     next_delta: i32,
@@ -127,6 +129,7 @@ impl BatchBuilder {
             return Err(BuildError::TooLarge { bytes });
         }
         if self.count == 0 {
+            self.buffer.reserve(self.room);
             self.buffer.resize(HEADER_BYTES, 0);
             self.base_timestamp = timestamp;
             self.max_timestamp = timestamp;
@@ -209,6 +212,7 @@ impl BatchBuilder {
             return Err(BuildError::Empty);
         };
         let mut batch = if compression == Compression::None {
+            self.room = self.buffer.len().min(BUFFER_KEPT_BYTES_MAX);
             std::mem::take(&mut self.buffer)
         } else {
             let mut batch = Vec::with_capacity(HEADER_BYTES + records.len() / 2);

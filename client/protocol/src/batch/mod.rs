@@ -13,6 +13,7 @@ pub use builder::{BatchBuilder, BatchHeader, BuildError};
 pub use compression::{Compression, CompressionError, DECOMPRESSED_BYTES_MAX, UnknownCompression};
 pub use error::BatchError;
 pub use record::{
-    HEADER_OVERHEAD_BYTES_MAX, Header, RECORD_OVERHEAD_BYTES_MAX, Record, RecordError, Records,
+    BorrowedRecords, HEADER_OVERHEAD_BYTES_MAX, Header, RECORD_OVERHEAD_BYTES_MAX, Record, RecordError,
+    Records,
 };
 pub use view::{Batches, RecordBatch, TimestampType};

@@ -19,28 +19,28 @@ pub const RECORD_OVERHEAD_BYTES_MAX: usize = 36;
 /// What a header takes beside its key and value, at most, in bytes.
 pub const HEADER_OVERHEAD_BYTES_MAX: usize = 10;
 
-/// A record as a consumer gets it.
+/// A record as a consumer gets it. Its bytes are shared with the batch it came in, or borrowed (`Record<&[u8]>`).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Record {
+pub struct Record<B = Bytes> {
     /// Its place in the partition.
     pub offset: Offset,
     /// The producer's or the broker's time, as the batch's timestamp type says.
     pub timestamp: Timestamp,
     /// The key; none is not the same as an empty one.
-    pub key: Option<Bytes>,
+    pub key: Option<B>,
     /// The value; none marks the key as deleted on a compacted topic.
-    pub value: Option<Bytes>,
+    pub value: Option<B>,
     /// The headers, in the order in which the producer put them.
-    pub headers: Vec<Header>,
+    pub headers: Vec<Header<B>>,
 }
 
 /// A header of a record. Keys may repeat, and are bytes: Kafka means them to be UTF-8 and does not check it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct Header<B = Bytes> {
     /// The key.
-    pub key: Bytes,
+    pub key: B,
     /// The value.
-    pub value: Option<Bytes>,
+    pub value: Option<B>,
 }
 
 /// Why the records of a batch cannot be read.
@@ -141,9 +141,15 @@ fn put_nullable(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
 pub struct Records {
     batch: RecordBatch,
     buffer: Bytes,
-    position: usize,
-    index: i32,
-    last_delta: i32,
+    cursor: Cursor,
+}
+
+/// The records of a batch, in order, as [`Records`] gives them, without a share in the buffer for each key and value.
+#[derive(Clone, Debug)]
+pub struct BorrowedRecords<'a> {
+    batch: &'a RecordBatch,
+    buffer: &'a [u8],
+    cursor: Cursor,
 }
 
 impl RecordBatch {
@@ -153,78 +159,130 @@ impl RecordBatch {
     /// [`RecordError::Compression`]; the iterator's items are the other errors.
     pub fn decode(&self, bytes_max: usize) -> Result<Records, RecordError> {
         let buffer = self.compression().decompress(&self.records(), bytes_max)?;
-        Ok(Records { batch: self.clone(), buffer, position: 0, index: 0, last_delta: -1 })
+        Ok(Records { batch: self.clone(), buffer, cursor: Cursor::default() })
     }
 }
 
 impl Records {
-    fn read(&mut self) -> Result<Record, RecordError> {
-        let index = self.index;
-        let malformed = |reason| RecordError::Malformed { index, reason };
-        let rest = self.buffer.get(self.position..).unwrap_or_default();
-        let mut reader = Reader::new(rest);
-        let len = length(reader.varint().map_err(malformed)?).map_err(malformed)?;
-        let mut body = Reader::new(reader.take(len).map_err(malformed)?);
-        let (record, delta) = self.read_body(&mut body).map_err(malformed)?;
-        if body.left() > 0 {
-            return Err(RecordError::Overlong { index, left: body.left() });
-        }
-        if delta <= self.last_delta || delta > self.batch.last_offset_delta() {
-            return Err(RecordError::OffsetDelta { index, delta });
-        }
-        self.position = self.buffer.len() - reader.left();
-        self.last_delta = delta;
-        Ok(record)
+    /// The records that are left, for as long as this is kept.
+    #[must_use]
+    pub fn borrowed(&self) -> BorrowedRecords<'_> {
+        BorrowedRecords { batch: &self.batch, buffer: &self.buffer, cursor: self.cursor }
     }
-
-    fn read_body(&self, reader: &mut Reader<'_>) -> Result<(Record, i32), WireError> {
-        reader.u8()?;
-        let timestamp_delta = reader.varlong()?;
-        let delta = reader.varint()?;
-        let key = self.nullable(reader)?;
-        let value = self.nullable(reader)?;
-        let timestamp = match self.batch.timestamp_type() {
-            TimestampType::CreateTime => {
-                Timestamp(self.batch.base_timestamp().0.saturating_add(timestamp_delta))
-            }
-            TimestampType::LogAppendTime => self.batch.max_timestamp(),
-        };
-        let mut headers = Vec::new();
-        for _ in 0..length(reader.varint()?)? {
-            let key = length(reader.varint()?)?;
-            let key = self.buffer.slice_ref(reader.take(key)?);
-            headers.push(Header { key, value: self.nullable(reader)? });
-        }
-        let offset = self.batch.base_offset().plus(delta.into());
-        Ok((Record { offset, timestamp, key, value, headers }, delta))
-    }
-
-    fn nullable(&self, reader: &mut Reader<'_>) -> Result<Option<Bytes>, WireError> {
-        match reader.varint()? {
-            -1 => Ok(None),
-            len => Ok(Some(self.buffer.slice_ref(reader.take(length(len)?)?))),
-        }
-    }
-}
-
-fn length(len: i32) -> Result<usize, WireError> {
-    usize::try_from(len).map_err(|_| WireError::NegativeLength(len.into()))
 }
 
 impl Iterator for Records {
     type Item = Result<Record, RecordError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.index < self.batch.record_count() {
-            let record = self.read();
+        let record = self.cursor.next(&self.batch, &self.buffer)?;
+        Some(record.map(|record| record.shared(&self.buffer)))
+    }
+}
+
+impl<'a> Iterator for BorrowedRecords<'a> {
+    type Item = Result<Record<&'a [u8]>, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.cursor.next(self.batch, self.buffer)
+    }
+}
+
+impl Record<&[u8]> {
+    /// The same with a share in the buffer that it lies in.
+    fn shared(self, buffer: &Bytes) -> Record {
+        let share = |bytes| buffer.slice_ref(bytes);
+        let headers = self.headers.into_iter();
+        let headers = headers.map(|header| Header { key: share(header.key), value: header.value.map(share) });
+        Record {
+            offset: self.offset,
+            timestamp: self.timestamp,
+            key: self.key.map(share),
+            value: self.value.map(share),
+            headers: headers.collect(),
+        }
+    }
+}
+
+/// How far the records of a batch are read.
+#[derive(Clone, Copy, Debug)]
+struct Cursor {
+    position: usize,
+    index: i32,
+    last_delta: i32,
+}
+
+impl Default for Cursor {
+    fn default() -> Self {
+        Self { position: 0, index: 0, last_delta: -1 }
+    }
+}
+
+impl Cursor {
+    /// The next record of a batch that decompresses to `buffer`.
+    fn next<'a>(
+        &mut self,
+        batch: &RecordBatch,
+        buffer: &'a [u8],
+    ) -> Option<Result<Record<&'a [u8]>, RecordError>> {
+        if self.index < batch.record_count() {
+            let record = self.read(batch, buffer);
             self.index = if record.is_ok() { self.index + 1 } else { i32::MAX };
             return Some(record);
         }
-        let left = self.buffer.len() - self.position;
+        let left = buffer.len() - self.position;
         if self.index == i32::MAX || left == 0 {
             return None;
         }
         self.index = i32::MAX;
         Some(Err(RecordError::TrailingBytes(left)))
     }
+
+    fn read<'a>(&mut self, batch: &RecordBatch, buffer: &'a [u8]) -> Result<Record<&'a [u8]>, RecordError> {
+        let index = self.index;
+        let malformed = |reason| RecordError::Malformed { index, reason };
+        let mut reader = Reader::new(buffer.get(self.position..).unwrap_or_default());
+        let len = length(reader.varint().map_err(malformed)?).map_err(malformed)?;
+        let mut body = Reader::new(reader.take(len).map_err(malformed)?);
+        let (record, delta) = read_body(batch, &mut body).map_err(malformed)?;
+        if body.left() > 0 {
+            return Err(RecordError::Overlong { index, left: body.left() });
+        }
+        if delta <= self.last_delta || delta > batch.last_offset_delta() {
+            return Err(RecordError::OffsetDelta { index, delta });
+        }
+        self.position = buffer.len() - reader.left();
+        self.last_delta = delta;
+        Ok(record)
+    }
+}
+
+fn read_body<'a>(batch: &RecordBatch, reader: &mut Reader<'a>) -> Result<(Record<&'a [u8]>, i32), WireError> {
+    reader.u8()?;
+    let timestamp_delta = reader.varlong()?;
+    let delta = reader.varint()?;
+    let key = nullable(reader)?;
+    let value = nullable(reader)?;
+    let timestamp = match batch.timestamp_type() {
+        TimestampType::CreateTime => Timestamp(batch.base_timestamp().0.saturating_add(timestamp_delta)),
+        TimestampType::LogAppendTime => batch.max_timestamp(),
+    };
+    let mut headers = Vec::new();
+    for _ in 0..length(reader.varint()?)? {
+        let key = length(reader.varint()?)?;
+        headers.push(Header { key: reader.take(key)?, value: nullable(reader)? });
+    }
+    let offset = batch.base_offset().plus(delta.into());
+    Ok((Record { offset, timestamp, key, value, headers }, delta))
+}
+
+fn nullable<'a>(reader: &mut Reader<'a>) -> Result<Option<&'a [u8]>, WireError> {
+    match reader.varint()? {
+        -1 => Ok(None),
+        len => Ok(Some(reader.take(length(len)?)?)),
+    }
+}
+
+fn length(len: i32) -> Result<usize, WireError> {
+    usize::try_from(len).map_err(|_| WireError::NegativeLength(len.into()))
 }

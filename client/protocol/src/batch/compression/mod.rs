@@ -115,29 +115,42 @@ impl Compression {
     pub fn decompress(self, input: &Bytes, limit: usize) -> Result<Bytes, CompressionError> {
         match self {
             Self::None => Ok(input.clone()),
-            Self::Gzip => self.read(flate2::read::MultiGzDecoder::new(input.as_ref()), input.len(), limit),
+            Self::Gzip => {
+                let decoder = flate2::read::MultiGzDecoder::new(input.as_ref());
+                self.read(decoder, room(input.len(), limit), limit)
+            }
             Self::Snappy => snappy::decompress(input, limit),
             // The decoder would take legacy frames as well, and hold 16 MiB for a few bytes of them.
             Self::Lz4 if !lz4::is_frame(input) => {
                 Err(self.corrupt(&"it does not begin with the magic of a frame"))
             }
-            Self::Lz4 => self.read(FrameDecoder::new(input.as_ref()), input.len(), limit),
+            Self::Lz4 => {
+                let mut out = room(input.len(), limit);
+                match lz4::decompress(input, limit, &mut out) {
+                    Ok(true) => self.within(out, limit),
+                    Ok(false) => self.read(FrameDecoder::new(input.as_ref()), out, limit),
+                    Err(error) => Err(self.corrupt(&error)),
+                }
+            }
             Self::Zstd => {
                 let mut decoder = zstd::Decoder::with_buffer(input.as_ref()).map_err(|e| self.corrupt(&e))?;
                 // zstd allocates the window that the data asks for: a large one only where the output may be large.
                 let window_log =
                     (usize::BITS - limit.leading_zeros()).clamp(ZSTD_WINDOW_LOG_MIN, ZSTD_WINDOW_LOG_MAX);
                 decoder.window_log_max(window_log).map_err(|e| self.corrupt(&e))?;
-                self.read(decoder, input.len(), limit)
+                self.read(decoder, room(input.len(), limit), limit)
             }
         }
     }
 
     /// Reads a decoder to its end, or to one byte past the limit.
-    fn read(self, decoder: impl Read, input_bytes: usize, limit: usize) -> Result<Bytes, CompressionError> {
-        let mut out = Vec::with_capacity(input_bytes.saturating_mul(4).min(limit));
+    fn read(self, decoder: impl Read, mut out: Vec<u8>, limit: usize) -> Result<Bytes, CompressionError> {
         let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
         decoder.take(most).read_to_end(&mut out).map_err(|e| self.corrupt(&e))?;
+        self.within(out, limit)
+    }
+
+    fn within(self, out: Vec<u8>, limit: usize) -> Result<Bytes, CompressionError> {
         if out.len() > limit {
             return Err(CompressionError::TooLarge { compression: self, limit });
         }
@@ -147,6 +160,11 @@ impl Compression {
     fn corrupt(self, reason: &impl ToString) -> CompressionError {
         CompressionError::Corrupt { compression: self, reason: reason.to_string() }
     }
+}
+
+/// Room for what some bytes may decompress to.
+fn room(input_bytes: usize, limit: usize) -> Vec<u8> {
+    Vec::with_capacity(input_bytes.saturating_mul(4).min(limit))
 }
 
 fn compress_gzip(input: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
