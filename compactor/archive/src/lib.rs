@@ -5,7 +5,7 @@
 //! ```text
 //! file        row groups, footer                     of one topic; sorted by partition, then offset
 //! row group   rows of one partition, 8 MiB           a record batch never spans two row groups
-//!             pages of 256 KiB, with a page index
+//!             pages of 112 KiB, with a page index
 //! tail        page index and Parquet's footer, with the keys of `Identity` and checksums of all before it
 //!
 //!  1 partition         int32                         9 attributes        int32   as on the wire, KIP-98

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, RecordBatch as Columns, StringArray,
+    Array, ArrayRef, BinaryArray, RecordBatch as Columns, StringArray,
     builder::{
         BinaryBuilder, Int32Builder, Int64Builder, ListBuilder, StringBuilder, StructBuilder,
         TimestampMicrosecondBuilder,
     },
 };
 use arrow_schema::{ArrowError, SchemaRef};
-use bytes::Bytes;
 use ebb_protocol::{
     batch::{BatchHeader, DECOMPRESSED_BYTES_MAX, Header, Record, RecordBatch},
     ids::{PartitionIndex, Timestamp},
@@ -27,6 +26,9 @@ const ROW_OVERHEAD_BYTES: usize = 64;
 /// Keys, values and headers of a record that columns hold, in bytes. A batch that is made anew is not compressed, so a
 /// larger record, which came in a small batch, might be more than a consumer takes; its batch is kept whole.
 pub(crate) const RECORD_BYTES_MAX: usize = 8 << 20;
+
+/// Room that is made for a column's next bytes at most.
+const ROOM_BYTES_MAX: usize = 4 << 20;
 
 /// Rows that wait to be written.
 #[derive(Debug)]
@@ -110,8 +112,11 @@ impl Rows {
     /// cannot hold is kept whole beside its rows.
     pub(crate) fn push(&mut self, partition: PartitionIndex, batch: &RecordBatch, chain: &mut Chain) {
         let header = batch.header();
-        let records =
-            batch.decode(DECOMPRESSED_BYTES_MAX).and_then(|records| records.collect::<Result<Vec<_>, _>>());
+        let decoded = batch.decode(DECOMPRESSED_BYTES_MAX);
+        let records = decoded
+            .as_ref()
+            .map_err(Clone::clone)
+            .and_then(|records| records.borrowed().collect::<Result<Vec<_>, _>>());
         match records {
             Ok(records) if records.iter().all(|record| self.holds(record)) => {
                 for record in &records {
@@ -145,27 +150,27 @@ impl Rows {
     }
 
     /// Whether the columns hold all that a consumer sees of a record.
-    fn holds(&self, record: &Record) -> bool {
+    fn holds(&self, record: &Record<&[u8]>) -> bool {
         let value_fits = self.value_type == ValueType::Binary
-            || record.value.as_ref().is_none_or(|value| str::from_utf8(value).is_ok());
+            || record.value.is_none_or(|value| str::from_utf8(value).is_ok());
         value_fits
             && bytes_of(record) <= RECORD_BYTES_MAX
             && micros(record.timestamp).is_some()
-            && record.headers.iter().all(|header| str::from_utf8(&header.key).is_ok())
+            && record.headers.iter().all(|header| str::from_utf8(header.key).is_ok())
     }
 
     fn push_row(
         &mut self,
         partition: PartitionIndex,
         header: &BatchHeader,
-        record: &Record,
+        record: &Record<&[u8]>,
         beside: Beside<'_>,
     ) {
         self.partition.append_value(partition.0);
         self.offset.append_value(record.offset.0);
         self.timestamp.append_option(micros(record.timestamp));
-        self.key.append_option(record.key.as_ref());
-        let value = record.value.as_ref();
+        self.key.append_option(record.key);
+        let value = record.value;
         let is_text = || value.is_none_or(|value| str::from_utf8(value).is_ok());
         self.value.append_option(value.filter(|_| self.value_type == ValueType::Binary || is_text()));
         self.push_headers(&record.headers);
@@ -175,7 +180,7 @@ impl Rows {
         self.producer_id.append_value(header.producer_id.0);
         self.producer_epoch.append_value(header.producer_epoch.0.into());
         self.base_sequence.append_value(header.base_sequence.0);
-        let unfit = self.typed.as_mut().and_then(|typed| typed.push(record.value.as_deref()).err());
+        let unfit = self.typed.as_mut().and_then(|typed| typed.push(record.value).err());
         self.unfit += u64::from(unfit.is_some());
         // What is wrong with the whole batch goes before.
         let error = beside.error.map(str::to_owned).or_else(|| unfit.map(|unfit| unfit.to_string()));
@@ -185,14 +190,14 @@ impl Rows {
         self.len += 1;
     }
 
-    fn push_headers(&mut self, headers: &[Header]) {
+    fn push_headers(&mut self, headers: &[Header<&[u8]>]) {
         let fields = self.headers.values();
         for header in headers {
             let keys: &mut StringBuilder = fields.field_builder(0).expect("the first field is the key's");
-            keys.append_value(String::from_utf8_lossy(&header.key));
+            keys.append_value(String::from_utf8_lossy(header.key));
             let values: &mut BinaryBuilder =
                 fields.field_builder(1).expect("the second field is the value's");
-            values.append_option(header.value.as_ref());
+            values.append_option(header.value);
             fields.append(true);
         }
         self.headers.append(true);
@@ -203,7 +208,7 @@ impl Rows {
     /// # Errors
     /// None that can be brought about by what was pushed: the columns are as long as each other and of their types.
     pub(crate) fn take(&mut self) -> Result<Columns, ArrowError> {
-        let value = self.value.finish();
+        let value = take_bytes(&mut self.value);
         let value: ArrayRef = match self.value_type {
             ValueType::Binary => Arc::new(value),
             ValueType::String => Arc::new(StringArray::try_from_binary(value)?),
@@ -213,7 +218,7 @@ impl Rows {
             Arc::new(self.partition.finish()),
             Arc::new(self.offset.finish()),
             Arc::new(self.timestamp.finish()),
-            Arc::new(self.key.finish()),
+            Arc::new(take_bytes(&mut self.key)),
             value,
             Arc::new(self.headers.finish()),
             Arc::new(self.batch_base_offset.finish()),
@@ -239,11 +244,19 @@ struct Beside<'a> {
     error: Option<&'a str>,
 }
 
+/// Takes what was built, and makes room for about as much again: the next rows are much like these.
+fn take_bytes(builder: &mut BinaryBuilder) -> BinaryArray {
+    let taken = builder.finish();
+    let (rows, bytes) = (taken.len(), taken.value_data().len().min(ROOM_BYTES_MAX));
+    *builder = BinaryBuilder::with_capacity(rows + rows / 8, bytes + bytes / 8);
+    taken
+}
+
 /// What a record's key, value and headers take, in bytes.
-fn bytes_of(record: &Record) -> usize {
-    let header_bytes = |header: &Header| header.key.len() + header.value.as_ref().map_or(0, Bytes::len);
-    record.key.as_ref().map_or(0, Bytes::len)
-        + record.value.as_ref().map_or(0, Bytes::len)
+fn bytes_of(record: &Record<&[u8]>) -> usize {
+    let header_bytes = |header: &Header<&[u8]>| header.key.len() + header.value.map_or(0, <[u8]>::len);
+    record.key.map_or(0, <[u8]>::len)
+        + record.value.map_or(0, <[u8]>::len)
         + record.headers.iter().map(header_bytes).sum::<usize>()
 }
 

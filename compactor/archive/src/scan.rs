@@ -26,7 +26,7 @@ use crate::{
 /// Rows are decoded in pieces of at most this many ...
 const DECODE_ROWS_MAX: usize = 1_024;
 /// ... and of about this many bytes.
-const DECODE_BYTES: u64 = 1 << 20;
+const DECODE_BYTES: u64 = 256 << 10;
 /// The columns of which batches are made.
 const BATCH_COLUMNS: [Column; 11] = [
     Column::Offset,

@@ -25,8 +25,9 @@ use crate::{
     typed::{TYPED_COLUMN, Typed},
 };
 
-/// Rows are handed to the encoders when they come to this many bytes, or to [`CHUNK_ROWS_MAX`].
-const CHUNK_BYTES_MAX: usize = 1 << 20;
+/// Rows are handed to the encoders when they come to this many bytes, or to [`CHUNK_ROWS_MAX`]: few enough that they are
+/// still in the processor's cache.
+const CHUNK_BYTES_MAX: usize = 256 << 10;
 const CHUNK_ROWS_MAX: usize = 8_192;
 /// A row group ends at this many rows, however small they are.
 const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
@@ -34,8 +35,8 @@ const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
 const ROW_GROUP_RATIO_MAX: usize = 16;
 /// Rows of a page of offsets: where offsets have gaps, a fetch reads at most this many rows too many.
 pub(crate) const OFFSET_PAGE_ROWS_MAX: usize = 1_024;
-/// How many values the encoders take before they look at the size of a page.
-const WRITE_BATCH_ROWS: usize = 256;
+/// How many values the encoders take before they look at the size of a page: few, so that pages come to what is asked.
+const WRITE_BATCH_ROWS: usize = 32;
 
 /// How the pages of a file are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +68,9 @@ impl Default for Settings {
             value_type: ValueType::default(),
             codec: Codec::Zstd(1),
             row_group_bytes: 8 << 20,
-            page_bytes: 256 << 10,
+            // Of a page of at most 128 KiB zstd keeps tables that fit the processor's first cache, and a page ends behind
+            // the value that makes it too large.
+            page_bytes: 112 << 10,
         }
     }
 }
@@ -187,6 +190,11 @@ impl ArchiveWriter {
         })
     }
 
+    /// Makes room for a file of about so many bytes, which then is not moved while it grows.
+    pub fn reserve(&mut self, bytes: usize) {
+        self.writer.inner_mut().reserve(bytes);
+    }
+
     /// Appends a batch, whose base offset is its place in the partition. Batches come sorted by partition, then offset.
     ///
     /// # Errors
@@ -268,6 +276,9 @@ impl ArchiveWriter {
             self.end_row_group()?;
         }
         self.span_ended = false;
+        if let Some(last) = self.spans.last_mut() {
+            last.chain.end();
+        }
         self.spans.push(Span {
             partition,
             first: offset,

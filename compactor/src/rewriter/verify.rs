@@ -71,7 +71,7 @@ pub(super) async fn verify(
                     } else {
                         let timestamps = found.batch.timestamp_type();
                         let records = found.batch.decode(DECOMPRESSED_BYTES_MAX);
-                        for record in records.map_err(|error| failed(error.to_string()))? {
+                        for record in records.map_err(|error| failed(error.to_string()))?.borrowed() {
                             chain.add_record(timestamps, &record.map_err(|error| failed(error.to_string()))?);
                         }
                     }

@@ -186,6 +186,8 @@ impl Workshop<'_> {
         let layout = shape.layout(self.config.layout);
         let (typed, columns) = shape.settle(rows.len());
         let mut writer = ArchiveWriter::typed(identity, layout, typed).map_err(failed)?;
+        let bytes: u64 = rows.values().flatten().map(|row| row.range.len).sum();
+        writer.reserve(usize::try_from(bytes).unwrap_or(0));
         let (mut stint, mut left_out) = (self.cpu.stint(), None);
         let mut pieces: Vec<Piece> = Vec::new();
         for (partition, rows) in rows {

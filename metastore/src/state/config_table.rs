@@ -36,7 +36,7 @@ pub const TOPIC_CONFIGS: &[ConfigKey] = &[
         "archive.page.bytes",
         "",
         Int { min: 4 << 10, max: 16 << 20 },
-        "262144",
+        "114688",
         Works,
         "How much of keys or values a page of an archive file has before compression. A fetch from an old offset reads at least one; larger ones compress better. Not in Kafka.",
     ),
