@@ -202,7 +202,12 @@ public final class Contract {
             } catch (WakeupException endOfInput) {
                 tellAssignment();
             }
-            consumer.commitSync(positions);
+            try {
+                consumer.commitSync(positions);
+            } catch (WakeupException again) {
+                // When input ends in the middle of a rebalance, the next call after the poll may be woken as well.
+                consumer.commitSync(positions);
+            }
         }
 
         /** A member that stalls polls no more for its time once it got records, which others then get. */
